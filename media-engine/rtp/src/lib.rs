@@ -1,0 +1,1 @@
+//! RTP and RTCP: parse, guard, order, account, without I/O.

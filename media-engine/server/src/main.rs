@@ -1,0 +1,3 @@
+//! holdfast-media.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Track files and what is rendered from them: timeline, WAV, pcapng.

@@ -1,0 +1,3 @@
+//! holdfast-load.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What a finished recording says about itself.

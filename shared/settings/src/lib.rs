@@ -1,0 +1,1 @@
+//! The settings file: TOML to raw to validated.

@@ -1,0 +1,1 @@
+//! SIPREC: bodies, offer and answer, call metadata, without I/O.

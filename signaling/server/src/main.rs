@@ -1,0 +1,3 @@
+//! holdfast-signaling.
+
+fn main() {}
