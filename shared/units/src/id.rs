@@ -68,7 +68,9 @@ impl FromStr for RecordingId {
         if text.len() != 32 || !text.bytes().all(is_hex) {
             return Err(ParseRecordingIdError);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| ParseRecordingIdError)
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| ParseRecordingIdError)
     }
 }
 
@@ -85,7 +87,9 @@ impl Serialize for RecordingId {
 impl<'de> Deserialize<'de> for RecordingId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            String::deserialize(deserializer)?
+                .parse()
+                .map_err(serde::de::Error::custom)
         } else {
             <[u8; 16]>::deserialize(deserializer).map(Self::from_bytes)
         }
@@ -100,8 +104,18 @@ mod tests {
     fn recording_id_text_round_trips_and_refuses_other_spellings() {
         let id = RecordingId::from_bytes([0xab; 16]);
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "ab", "AB".repeat(16).as_str(), "+b".repeat(16).as_str(), "../../etc"] {
-            assert_eq!(wrong.parse::<RecordingId>(), Err(ParseRecordingIdError), "{wrong}");
+        for wrong in [
+            "",
+            "ab",
+            "AB".repeat(16).as_str(),
+            "+b".repeat(16).as_str(),
+            "../../etc",
+        ] {
+            assert_eq!(
+                wrong.parse::<RecordingId>(),
+                Err(ParseRecordingIdError),
+                "{wrong}"
+            );
         }
     }
 }

@@ -32,7 +32,10 @@ impl Add<Duration> for MonoTime {
     type Output = Self;
 
     fn add(self, step: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -67,7 +70,11 @@ impl WallTime {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
         let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
         (year as u32, month as u32, day as u32)
     }
@@ -77,7 +84,10 @@ impl Add<Duration> for WallTime {
     type Output = Self;
 
     fn add(self, step: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -88,7 +98,10 @@ impl fmt::Display for WallTime {
         let seconds = self.unix_seconds() % 86_400;
         let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
         let nanos = self.0 % 1_000_000_000;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z"
+        )
     }
 }
 
