@@ -1,1 +1,13 @@
-//! Sockets, clocks and files of the media engine.
+//! Sockets and clocks of the media engine: the one crate that may contain `unsafe`.
+//!
+//! What it offers is safe to call, small, and free of policy: it neither knows what RTP is nor what
+//! a stream is. A port, an address, octets and the kernel's time of arrival are all it speaks of.
+
+pub mod clock;
+mod ingest;
+mod recv_batch;
+pub mod seqpacket;
+mod udp;
+
+pub use ingest::{Arrival, Drops, Ingest};
+pub use udp::UdpIngest;

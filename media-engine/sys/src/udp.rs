@@ -1,0 +1,309 @@
+//! The `udp` ingest: a plain socket per port, no privilege needed.
+//!
+//! One epoll set tells which sockets have something; what they have is taken in batches. It is what
+//! a laptop or a container runs. Its cost per packet is that of the kernel's UDP stack.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+
+use holdfast_units::WallTime;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::clock;
+use crate::ingest::{Arrival, Drops, Ingest};
+use crate::recv_batch::{BATCH_SIZE, RecvBatch};
+
+/// Asked of the kernel for each socket: about 4 s of G.711 at 20 ms, by what the kernel charges
+/// for a small datagram (about 1 KiB). It gives no more than `net.core.rmem_max`.
+const RECEIVE_BUFFER_SIZE: usize = 256 * 1024;
+
+/// Sockets that one look at the epoll set may name.
+const EVENTS_MAX: usize = 1024;
+
+/// See the module's documentation.
+pub struct UdpIngest {
+    first_port: u16,
+    sockets: Vec<Option<OpenSocket>>,
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+    batch: RecvBatch,
+}
+
+struct OpenSocket {
+    socket: Socket,
+    drops_total: u32,
+}
+
+impl UdpIngest {
+    /// For the ports from `first_port` to `last_port`, datagrams up to `packet_size_max` octets.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no epoll set.
+    pub fn new(first_port: u16, last_port: u16, packet_size_max: usize) -> io::Result<Self> {
+        assert!(first_port <= last_port, "a slice of ports is not empty");
+        let count = usize::from(last_port - first_port) + 1;
+        Ok(Self {
+            first_port,
+            sockets: std::iter::repeat_with(|| None).take(count).collect(),
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            events: vec![EpollEvent::empty(); EVENTS_MAX],
+            batch: RecvBatch::new(packet_size_max),
+        })
+    }
+
+    fn index(&self, port: u16) -> Option<usize> {
+        let index = usize::from(port.checked_sub(self.first_port)?);
+        (index < self.sockets.len()).then_some(index)
+    }
+}
+
+impl Ingest for UdpIngest {
+    fn open(&mut self, address: IpAddr, port: u16) -> io::Result<()> {
+        let index = self.index(port).ok_or(io::ErrorKind::InvalidInput)?;
+        if self.sockets[index].is_some() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let socket = bind(SocketAddr::new(address, port))?;
+        self.epoll.add(
+            socket.as_fd(),
+            EpollEvent::new(EpollFlags::EPOLLIN, index as u64),
+        )?;
+        self.sockets[index] = Some(OpenSocket {
+            socket,
+            drops_total: 0,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, port: u16) {
+        if let Some(open) = self
+            .index(port)
+            .and_then(|index| self.sockets[index].take())
+        {
+            // Closing the only descriptor of a socket removes it from the set as well.
+            drop(open);
+        }
+    }
+
+    fn poll(
+        &mut self,
+        budget: usize,
+        sink: &mut dyn FnMut(Arrival<'_>),
+        dropped: &mut dyn FnMut(Drops),
+    ) -> io::Result<usize> {
+        let mut taken = 0;
+        while taken < budget {
+            let ready = self.epoll.wait(&mut self.events, EpollTimeout::ZERO)?;
+            for event in &self.events[..ready] {
+                let index = event.data() as usize;
+                let Some(open) = self.sockets.get_mut(index).and_then(Option::as_mut) else {
+                    continue;
+                };
+                let port = self.first_port + index as u16;
+                taken += drain(open, port, &mut self.batch, sink, dropped);
+            }
+            if ready < EVENTS_MAX {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn send(&mut self, from_port: u16, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let open = self
+            .index(from_port)
+            .and_then(|index| self.sockets[index].as_ref());
+        let open = open.ok_or(io::ErrorKind::NotConnected)?;
+        open.socket.send_to(bytes, &to.into()).map(|_| ())
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_SIZE)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Takes up to two batches, so that one flooded port cannot starve the others of a turn.
+fn drain(
+    open: &mut OpenSocket,
+    port: u16,
+    batch: &mut RecvBatch,
+    sink: &mut dyn FnMut(Arrival<'_>),
+    dropped: &mut dyn FnMut(Drops),
+) -> usize {
+    let mut taken = 0;
+    for _ in 0..2 {
+        // An error here (an ICMP answer to a report of ours, or nothing left) concerns this
+        // socket's queue alone; the level-triggered set names it again while there is more.
+        let count = batch.receive(open.socket.as_fd()).unwrap_or(0);
+        for index in 0..count {
+            let received = batch.received(index);
+            let Some(source) = received.source else {
+                continue;
+            };
+            if let Some(total) = received
+                .drops_total
+                .filter(|&total| total != open.drops_total)
+            {
+                dropped(Drops {
+                    port,
+                    count: total.wrapping_sub(open.drops_total),
+                });
+                open.drops_total = total;
+            }
+            let arrival: WallTime = received.arrival.unwrap_or_else(clock::wall);
+            let (bytes, truncated) = (received.bytes, received.truncated);
+            sink(Arrival {
+                port,
+                source,
+                arrival,
+                bytes,
+                truncated,
+            });
+        }
+        taken += count;
+        if count < BATCH_SIZE {
+            break;
+        }
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn collect(ingest: &mut UdpIngest, want: usize) -> Vec<(u16, SocketAddr, Vec<u8>, bool)> {
+        let mut got = Vec::new();
+        let until = Instant::now() + Duration::from_secs(5);
+        while got.len() < want && Instant::now() < until {
+            let mut sink = |a: Arrival<'_>| {
+                assert!(clock::wall().since(a.arrival) < Duration::from_secs(5));
+                got.push((a.port, a.source, a.bytes.to_vec(), a.truncated));
+            };
+            ingest.poll(1000, &mut sink, &mut |_| ()).unwrap();
+        }
+        got
+    }
+
+    fn open_somewhere(address: IpAddr) -> (UdpIngest, u16) {
+        // A free port is found by binding to none in particular.
+        let port = UdpSocket::bind((address, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut ingest = UdpIngest::new(port, port, 512).unwrap();
+        ingest.open(address, port).unwrap();
+        (ingest, port)
+    }
+
+    #[test]
+    fn datagrams_of_both_families_come_with_source_and_time() {
+        for address in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
+            let (mut ingest, port) = open_somewhere(address);
+            let sender = UdpSocket::bind((address, 0)).unwrap();
+            for i in 0..100u8 {
+                sender.send_to(&[i; 3], (address, port)).unwrap();
+            }
+            let got = collect(&mut ingest, 100);
+            assert_eq!(got.len(), 100);
+            for (i, (at, source, bytes, truncated)) in got.into_iter().enumerate() {
+                assert_eq!((at, source), (port, sender.local_addr().unwrap()));
+                assert_eq!((bytes, truncated), (vec![i as u8; 3], false));
+            }
+        }
+    }
+
+    #[test]
+    fn an_oversized_datagram_is_marked() {
+        let (mut ingest, port) = open_somewhere(Ipv4Addr::LOCALHOST.into());
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        sender
+            .send_to(&[1; 513], (Ipv4Addr::LOCALHOST, port))
+            .unwrap();
+        let got = collect(&mut ingest, 1);
+        assert_eq!((got[0].2.len(), got[0].3), (512, true));
+    }
+
+    #[test]
+    fn kernel_drops_are_told() {
+        let (mut ingest, port) = open_somewhere(Ipv4Addr::LOCALHOST.into());
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for _ in 0..20_000 {
+            sender
+                .send_to(&[1; 200], (Ipv4Addr::LOCALHOST, port))
+                .unwrap();
+        }
+        let (mut got, mut lost) = (0, 0);
+        ingest
+            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .unwrap();
+        while ingest
+            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .unwrap()
+            > 0
+        {}
+        // The kernel tells the count with the next datagram that it delivers.
+        sender
+            .send_to(&[1; 200], (Ipv4Addr::LOCALHOST, port))
+            .unwrap();
+        while lost == 0
+            && ingest
+                .poll(1, &mut |_| got += 1, &mut |d| lost += d.count)
+                .is_ok()
+        {
+            std::thread::yield_now();
+        }
+        while ingest
+            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .unwrap()
+            > 0
+        {}
+        assert_eq!(
+            got + lost,
+            20_001,
+            "every datagram is either delivered or counted"
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_and_a_closed_one_free_again() {
+        let (mut ingest, port) = open_somewhere(Ipv4Addr::LOCALHOST.into());
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(
+            ingest.open(address, port).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        ingest.close(port);
+        ingest.open(address, port).unwrap();
+        ingest.close(port);
+        let _other = UdpSocket::bind((address, port)).unwrap();
+        assert_eq!(
+            ingest.open(address, port).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+    }
+}
