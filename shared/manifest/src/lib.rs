@@ -1,1 +1,161 @@
-//! What a finished recording says about itself.
+//! What a finished recording says about itself: the model of `recording.json`.
+//!
+//! It holds facts only, nothing is computed here and no file is opened. [`Call`] and what is
+//! inside it also travel in the control protocol (postcard), so none of these types uses a serde
+//! feature that a format which does not describe itself lacks: no `untagged`, no `flatten`, no
+//! internal tags, no skipped fields. Text (JSON) writes times as RFC 3339, binary as nanoseconds.
+
+mod call;
+mod stream;
+pub mod time;
+
+pub use call::{
+    Call, Channel, Group, Interval, MetadataDocument, Participant, Presence, Session, SipDialog,
+    Warning,
+};
+pub use stream::{
+    Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind, SsrcSeen, Stream,
+};
+
+use holdfast_units::{RecordingId, WallTime};
+use serde::{Deserialize, Serialize};
+
+/// Version of `recording.json` that this build writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// Name of the manifest in the folder of a recording.
+pub const FILE_NAME: &str = "recording.json";
+
+/// All that `recording.json` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this format, see [`FORMAT`].
+    pub format: u32,
+    /// Identity of the recording; also the name of its folder.
+    pub id: RecordingId,
+    /// Name of the node that published it.
+    pub node: String,
+    /// Version of the software that wrote it.
+    pub software_version: String,
+    /// When the recording began: zero of its timeline.
+    #[serde(with = "time")]
+    pub started: WallTime,
+    /// When it ended.
+    #[serde(with = "time")]
+    pub ended: WallTime,
+    /// Why it ended.
+    pub end_reason: EndReason,
+    /// Length of the timeline, and of the audio where there is any.
+    pub duration_ms: u64,
+    /// The call as signaling knew it.
+    pub call: Call,
+    /// One entry for each media stream, in the order of their numbers.
+    #[serde(default)]
+    pub streams: Vec<Stream>,
+    /// Every other file of the recording.
+    #[serde(default)]
+    pub files: Vec<File>,
+    /// The parts it was joined from, where more than one node or process recorded it.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// What a reader should know at a glance, as stable snake_case words.
+    #[serde(default)]
+    pub flags: Vec<String>,
+}
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The SRC sent BYE.
+    Bye,
+    /// The dialog timed out: no ACK, or the session timer ran out (RFC 4028 §10).
+    SipTimeout,
+    /// The SRC cancelled the INVITE.
+    Cancel,
+    /// Another dialog took this one's place (RFC 3891).
+    Replaced,
+    /// The recorder was told to stop.
+    Shutdown,
+    /// An operator ended it.
+    Operator,
+    /// Signaling did not claim the streams again in time.
+    Orphaned,
+    /// The engine found it unfinished when it started, and nobody went on with it.
+    EngineRecovered,
+    /// The disk or the system failed.
+    Failure,
+}
+
+/// One file of the recording, by its name relative to the recording's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative name with `/` between the parts.
+    pub name: String,
+    /// Size in octets.
+    pub bytes: u64,
+    /// SHA-256 as 64 lower-case hex digits.
+    pub sha256: String,
+}
+
+/// What one node or process contributed to a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Counts from 1.
+    pub number: u32,
+    /// Name of the node.
+    pub node: String,
+    /// When the part began.
+    #[serde(with = "time")]
+    pub started: WallTime,
+    /// When it ended.
+    #[serde(with = "time")]
+    pub ended: WallTime,
+    /// Why it ended.
+    pub end_reason: EndReason,
+}
+
+/// Why a manifest could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadManifestError {
+    /// Written by a newer version of the software.
+    #[error("recording.json has format {found}, this build reads up to {supported}")]
+    TooNew {
+        /// What the file says.
+        found: u32,
+        /// [`FORMAT`].
+        supported: u32,
+    },
+    /// Not JSON, or not of this shape.
+    #[error("recording.json does not read")]
+    Malformed(#[source] serde_json::Error),
+}
+
+impl Manifest {
+    /// The octets of `recording.json`: indented JSON with a final line break.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Only a map with keys that are not text, or a failing `Serialize`, could make this fail;
+        // the model has neither.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        assert!(!json.is_empty(), "the manifest model serialises");
+        json.push(b'\n');
+        json
+    }
+
+    /// Reads `recording.json`. The version is looked at first: a newer file is refused as such.
+    pub fn from_json(json: &[u8]) -> Result<Self, ReadManifestError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format: found } =
+            serde_json::from_slice(json).map_err(ReadManifestError::Malformed)?;
+        if found > FORMAT {
+            return Err(ReadManifestError::TooNew {
+                found,
+                supported: FORMAT,
+            });
+        }
+        serde_json::from_slice(json).map_err(ReadManifestError::Malformed)
+    }
+}
