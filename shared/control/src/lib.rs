@@ -16,7 +16,7 @@ mod message;
 
 pub use frame::{DecodeError, EncodeError, decode, encode};
 pub use message::{
-    Codec, Document, DocumentName, DocumentNameError, EndReason, FromEngine, Health, HeldDocument,
-    HeldRecording, Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts,
-    Stream, StreamMode, ToEngine, Unwilling,
+    Document, DocumentName, DocumentNameError, FromEngine, Health, HeldDocument, HeldRecording,
+    Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts, Stream,
+    StreamMode, ToEngine, Unwilling,
 };

@@ -1,8 +1,10 @@
 //! The messages themselves.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use holdfast_manifest::{Codec, EndReason};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 use serde::{Deserialize, Serialize};
 
@@ -96,23 +98,6 @@ pub enum Life {
     },
 }
 
-/// Why a recording ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EndReason {
-    /// The SRC sent BYE.
-    Bye,
-    /// The SRC cancelled or never acknowledged the INVITE.
-    NotEstablished,
-    /// The dialog failed: the SRC no longer answers, or its session timer ran out.
-    DialogFailed,
-    /// The server was told to stop.
-    Shutdown,
-    /// Signaling never claimed the recording again (`media.orphan_timeout`).
-    Orphaned,
-    /// After a restart the engine could not go on with it: its ports are no longer configured.
-    NotResumed,
-}
-
 /// One media stream of a recording: one m-line for as long as it keeps its ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
@@ -136,8 +121,8 @@ pub struct Stream {
     pub rtcp_port: u16,
     /// What becomes of packets that arrive.
     pub mode: StreamMode,
-    /// What the payload types mean.
-    pub codecs: Vec<Codec>,
+    /// What the payload types mean (SDP rtpmap); others are refused.
+    pub codecs: BTreeMap<u8, Codec>,
     /// Where the SRC says it is, where receiver reports go (RFC 7866 §8.1.8); `None`: nowhere.
     pub peer_rtcp: Option<SocketAddr>,
     /// Addresses that may send at once: those of the SDP and of the SIP peer.
@@ -155,21 +140,6 @@ pub enum StreamMode {
     Record,
     /// They must not reach the disk in any form (`a=inactive`, masking).
     Pause,
-}
-
-/// What a payload type means (SDP rtpmap).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Codec {
-    /// 0–127.
-    pub payload_type: u8,
-    /// Encoding name as in the SDP, such as `PCMU`.
-    pub name: String,
-    /// RTP clock in Hz.
-    pub clock_rate: u32,
-    /// 1 where the SDP says nothing.
-    pub channels: u8,
-    /// `a=fmtp` parameters, verbatim, empty where there are none.
-    pub parameters: String,
 }
 
 /// A piece of a document that is kept with a recording: a metadata body, a SIP head, or the call's
@@ -260,6 +230,8 @@ pub struct HeldRecording {
     pub revision: u64,
     /// The documents that need not be sent again.
     pub documents: Vec<HeldDocument>,
+    /// The ports that its streams occupy, RTP and RTCP.
+    pub ports: Vec<u16>,
 }
 
 /// A document that the engine holds.

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use holdfast_control::{
-    Codec, DecodeError, Document, DocumentName, FromEngine, Health, Life, Recording, ShardPorts,
-    Stream, StreamMode, ToEngine, decode, encode, frame,
+    DecodeError, Document, DocumentName, FromEngine, Health, Life, Recording, ShardPorts, Stream,
+    StreamMode, ToEngine, decode, encode, frame,
 };
+use holdfast_manifest::Codec;
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 fn recording() -> ToEngine {
@@ -26,13 +27,16 @@ fn recording() -> ToEngine {
             rtp_port: 10_000,
             rtcp_port: 10_001,
             mode: StreamMode::Record,
-            codecs: vec![Codec {
-                payload_type: 0,
-                name: "PCMU".into(),
-                clock_rate: 8_000,
-                channels: 1,
-                parameters: String::new(),
-            }],
+            codecs: [(
+                0,
+                Codec {
+                    name: "PCMU".into(),
+                    clock_rate: 8_000,
+                    channels: 1,
+                    fmtp: None,
+                },
+            )]
+            .into(),
             peer_rtcp: Some("192.0.2.1:4001".parse().unwrap()),
             expected_sources: vec!["192.0.2.1".parse().unwrap()],
             cname: "c".into(),
