@@ -1,0 +1,228 @@
+//! Keys held against each other: each may be fine by itself.
+
+use std::net::SocketAddr;
+
+use crate::check::{Checker, quoted};
+use crate::limits;
+use crate::raw::{RawSettings, RawSip};
+use crate::settings::{Advertise, Journal, Media, Node, Recordings, Sip, SipTransport};
+
+pub(crate) fn sip(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
+    at_most(
+        checker,
+        ("sip.t1", &raw.t1, sip.t1),
+        ("sip.t2", &raw.t2, sip.t2),
+    );
+    at_most(
+        checker,
+        (
+            "sip.session_expires_min",
+            &raw.session_expires_min,
+            sip.session_expires_min,
+        ),
+        (
+            "sip.session_expires",
+            &raw.session_expires,
+            sip.session_expires,
+        ),
+    );
+    at_most(
+        checker,
+        (
+            "sip.metadata_size_max",
+            &raw.metadata_size_max,
+            sip.metadata_size_max,
+        ),
+        (
+            "sip.message_size_max",
+            &raw.message_size_max,
+            sip.message_size_max,
+        ),
+    );
+    if let Advertise::Address(address) = sip.advertise {
+        let has_family = sip
+            .listen
+            .iter()
+            .any(|it| it.address.is_ipv4() == address.is_ipv4());
+        if checker.is_good("sip.listen") && !has_family {
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            checker.clash(
+                "sip.advertise",
+                quoted(&raw.advertise),
+                format_args!("sip.listen has no {family} address"),
+                format_args!("listen on {family} too, or advertise the other family"),
+            );
+        }
+    }
+}
+
+pub(crate) fn media(
+    checker: &mut Checker<'_>,
+    raw: &RawSettings,
+    media: &Media,
+    journal: &Journal,
+    sip: &Sip,
+) {
+    let commit = (
+        "media.commit_interval",
+        raw.media.commit_interval.as_str(),
+        media.commit_interval,
+    );
+    at_most(checker, ("media.tick", &raw.media.tick, media.tick), commit);
+    let checkpoint = raw.journal.checkpoint_interval.as_str();
+    let checkpoint = (
+        "journal.checkpoint_interval",
+        checkpoint,
+        journal.checkpoint_interval,
+    );
+    at_most(checker, commit, checkpoint);
+
+    if !checker.is_good("media.ports") {
+        return;
+    }
+    let core_count = u32::try_from(media.cores.len()).unwrap_or(u32::MAX);
+    let needed = core_count.saturating_mul(limits::PORTS_PER_CORE_MIN);
+    if checker.is_good("media.cores") && media.ports.pairs() * 2 < needed {
+        checker.clash(
+            "media.ports",
+            quoted(&raw.media.ports),
+            format_args!(
+                "{} ports for {core_count} cores of media.cores",
+                media.ports.pairs() * 2
+            ),
+            format_args!(
+                "each core needs {}: give at least {needed} ports",
+                limits::PORTS_PER_CORE_MIN
+            ),
+        );
+    }
+    for listen in sip
+        .listen
+        .iter()
+        .filter(|it| it.transport == SipTransport::Udp)
+    {
+        if media.ports.contains(listen.address.port()) {
+            checker.clash(
+                "media.ports",
+                quoted(&raw.media.ports),
+                format_args!("port {} of sip.listen lies within", listen.address.port()),
+                "move the range or the SIP port",
+            );
+        }
+    }
+}
+
+pub(crate) fn folders(
+    checker: &mut Checker<'_>,
+    raw: &RawSettings,
+    node: &Node,
+    journal: &Journal,
+    recordings: &Recordings,
+) {
+    let high = recordings.disk_high_watermark;
+    at_most(
+        checker,
+        (
+            "recordings.disk_high_watermark",
+            &raw.recordings.disk_high_watermark,
+            high,
+        ),
+        (
+            "recordings.disk_critical",
+            &raw.recordings.disk_critical,
+            recordings.disk_critical,
+        ),
+    );
+    let folders = [
+        ("node.state_dir", &raw.node.state_dir, &node.state_dir),
+        (
+            "node.control_socket",
+            &raw.node.control_socket,
+            &node.control_socket,
+        ),
+        ("journal.dir", &raw.journal.dir, &journal.dir),
+        ("recordings.dir", &raw.recordings.dir, &recordings.dir),
+        (
+            "recordings.incoming_dir",
+            &raw.recordings.incoming_dir,
+            &recordings.incoming_dir,
+        ),
+    ];
+    for (index, (key, text, path)) in folders.iter().enumerate() {
+        let taken = folders
+            .iter()
+            .take(index)
+            .find(|(_, _, other)| other == path);
+        if let Some((other, _, _)) = taken.filter(|_| checker.is_good(key)) {
+            let conflict = format!("{other} is the same path");
+            checker.clash(key, quoted(text), conflict, "give each a path of its own");
+        }
+    }
+}
+
+pub(crate) fn listeners(
+    checker: &mut Checker<'_>,
+    raw: &RawSettings,
+    sip: &Sip,
+    http: Option<SocketAddr>,
+) {
+    // Where an item was refused, the indexes no longer agree; it has to be mended first.
+    if !checker.is_good("sip.listen") {
+        return;
+    }
+    for (index, (listen, text)) in sip.listen.iter().zip(&raw.sip.listen).enumerate() {
+        let mut others = sip.listen.iter().zip(&raw.sip.listen).take(index);
+        let taken = others.find(|(other, _)| {
+            other.transport == listen.transport && overlaps(other.address, listen.address)
+        });
+        if let Some((_, other)) = taken {
+            let conflict = format!("{} has taken it already", quoted(other));
+            let remedy = "give each its own port, or its own address without 0.0.0.0 or [::]";
+            checker.clash(
+                &format!("sip.listen[{index}]"),
+                quoted(text),
+                conflict,
+                remedy,
+            );
+        }
+    }
+    let Some(http) = http.filter(|_| checker.is_good("http.listen")) else {
+        return;
+    };
+    let mut tcp = sip.listen.iter().zip(&raw.sip.listen);
+    let taken = tcp.find(|(listen, _)| {
+        listen.transport == SipTransport::Tcp && overlaps(listen.address, http)
+    });
+    if let Some((_, other)) = taken {
+        let conflict = format!("{} of sip.listen has taken it already", quoted(other));
+        checker.clash(
+            "http.listen",
+            quoted(&raw.http.listen),
+            conflict,
+            "choose another port",
+        );
+    }
+}
+
+fn overlaps(left: SocketAddr, right: SocketAddr) -> bool {
+    left.port() == right.port()
+        && left.is_ipv4() == right.is_ipv4()
+        && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
+}
+
+/// The first key must not be above the second.
+fn at_most<T: PartialOrd>(
+    checker: &mut Checker<'_>,
+    (low_key, low_text, low): (&str, &str, T),
+    (high_key, high_text, high): (&str, &str, T),
+) {
+    if low > high && checker.is_good(low_key) && checker.is_good(high_key) {
+        let conflict = format!("it is above {high_key} = {}", quoted(high_text));
+        checker.clash(
+            low_key,
+            quoted(low_text),
+            conflict,
+            "lower the one or raise the other",
+        );
+    }
+}

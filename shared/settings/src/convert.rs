@@ -1,0 +1,476 @@
+//! Raw settings to checked ones, key by key; `clash` then holds keys against each other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use crate::check::{Checker, quoted};
+use crate::document::Document;
+use crate::problem::SettingsError;
+use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordings, RawSip};
+use crate::settings::{
+    Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
+    MediaAddress, NetworkInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
+    SipListen, SipTransport, SourcePolicy,
+};
+use crate::{clash, limits};
+
+/// Checks everything that needs no machine.
+pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
+    let Document {
+        raw,
+        line_by_key,
+        problems,
+    } = document;
+    let mut checker = Checker::new(&line_by_key, problems);
+    let node = node(&mut checker, &raw.node);
+    let sip = sip(&mut checker, &raw.sip);
+    let media = media(&mut checker, &raw.media);
+    let journal = journal(&mut checker, &raw.journal, &node.state_dir);
+    let recordings = recordings(&mut checker, &raw.recordings);
+    let lifecycle = lifecycle(&mut checker, &raw.lifecycle);
+    let log = log(&mut checker, &raw.log);
+    let http_listen = http_listen(&mut checker, &raw.http.listen);
+
+    clash::sip(&mut checker, &raw.sip, &sip);
+    clash::media(&mut checker, &raw, &media, &journal, &sip);
+    clash::folders(&mut checker, &raw, &node, &journal, &recordings);
+    clash::listeners(&mut checker, &raw, &sip, http_listen);
+    SettingsError::unless_none(checker.into_problems())?;
+    Ok(Settings {
+        node,
+        sip,
+        media,
+        journal,
+        recordings,
+        lifecycle,
+        log,
+        http_listen,
+        raw,
+        line_by_key,
+    })
+}
+
+fn node(checker: &mut Checker<'_>, raw: &RawNode) -> Node {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let length_max = limits::NODE_NAME_LENGTH_MAX;
+    if raw.name.is_empty()
+        || raw.name.len() > length_max
+        || !raw.name.chars().all(is_fit)
+        || raw.name.starts_with('-')
+        || raw.name.ends_with('-')
+    {
+        let allowed = format!("1 to {length_max} letters, digits and inner hyphens");
+        checker.not_allowed("node.name", quoted(&raw.name), allowed);
+    }
+    let control_socket = path(checker, "node.control_socket", &raw.control_socket);
+    let length_max = limits::SOCKET_PATH_LENGTH_MAX;
+    if raw.control_socket.len() > length_max {
+        let allowed = format!("a path of at most {length_max} octets (a Unix socket's limit)");
+        checker.not_allowed("node.control_socket", quoted(&raw.control_socket), allowed);
+    }
+    let state_dir = path(checker, "node.state_dir", &raw.state_dir);
+    Node {
+        name: raw.name.clone(),
+        state_dir,
+        control_socket,
+    }
+}
+
+fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
+    Sip {
+        listen: sip_listen(checker, &raw.listen),
+        advertise: match host_address(checker, "sip.advertise", &raw.advertise) {
+            None => Advertise::Auto,
+            Some(address) => Advertise::Address(address),
+        },
+        strict: raw.strict,
+        plain_invite: checker.choice(
+            "sip.plain_invite",
+            &raw.plain_invite,
+            &[
+                ("accept", PlainInvite::Accept),
+                ("refuse", PlainInvite::Refuse),
+            ],
+        ),
+        max_calls: checker.count("sip.max_calls", raw.max_calls, &limits::CALLS),
+        streams_per_call_max: checker.count(
+            "sip.streams_per_call_max",
+            raw.streams_per_call_max,
+            &limits::STREAMS_PER_CALL,
+        ),
+        call_duration_max: checker.duration(
+            "sip.call_duration_max",
+            &raw.call_duration_max,
+            &limits::CALL_DURATION,
+        ),
+        session_expires: checker.seconds(
+            "sip.session_expires",
+            &raw.session_expires,
+            &limits::SESSION_EXPIRES,
+        ),
+        session_expires_min: checker.seconds(
+            "sip.session_expires_min",
+            &raw.session_expires_min,
+            &limits::SESSION_EXPIRES,
+        ),
+        retry_after: checker.seconds("sip.retry_after", &raw.retry_after, &limits::RETRY_AFTER),
+        message_size_max: checker.size(
+            "sip.message_size_max",
+            &raw.message_size_max,
+            &limits::SIP_MESSAGE_SIZE,
+        ),
+        metadata_size_max: checker.size(
+            "sip.metadata_size_max",
+            &raw.metadata_size_max,
+            &limits::METADATA_SIZE,
+        ),
+        tcp_connections_max: checker.count(
+            "sip.tcp_connections_max",
+            raw.tcp_connections_max,
+            &limits::TCP_CONNECTIONS,
+        ),
+        tcp_idle_timeout: checker.duration(
+            "sip.tcp_idle_timeout",
+            &raw.tcp_idle_timeout,
+            &limits::TCP_IDLE_TIMEOUT,
+        ),
+        t1: checker.duration("sip.t1", &raw.t1, &limits::SIP_T1),
+        t2: checker.duration("sip.t2", &raw.t2, &limits::SIP_T2),
+        t4: checker.duration("sip.t4", &raw.t4, &limits::SIP_T4),
+        server_header: server_header(checker, &raw.server_header),
+    }
+}
+
+fn sip_listen(checker: &mut Checker<'_>, raw: &[String]) -> Vec<SipListen> {
+    let count_max = limits::LISTEN_COUNT_MAX;
+    if raw.is_empty() || raw.len() > count_max {
+        let allowed = format!("1 to {count_max} addresses such as \"udp:0.0.0.0:5060\"");
+        checker.not_allowed(
+            "sip.listen",
+            format_args!("a list of {}", raw.len()),
+            allowed,
+        );
+    }
+    let mut listen = Vec::new();
+    for (index, text) in raw.iter().enumerate() {
+        let parts = text.split_once(':').and_then(|(transport, address)| {
+            let transport = match transport {
+                "udp" => SipTransport::Udp,
+                "tcp" => SipTransport::Tcp,
+                _ => return None,
+            };
+            Some(SipListen {
+                transport,
+                address: listen_address(address)?,
+            })
+        });
+        match parts {
+            Some(parts) => listen.push(parts),
+            None => checker.not_allowed(
+                &format!("sip.listen[{index}]"),
+                quoted(text),
+                "udp or tcp, an IP address, a port from 1 to 65535, \
+                 such as \"udp:192.0.2.1:5060\" or \"tcp:[::]:5060\"",
+            ),
+        }
+    }
+    listen
+}
+
+fn listen_address(text: &str) -> Option<SocketAddr> {
+    let address: SocketAddr = text.parse().ok()?;
+    (address.port() != 0 && !is_many(address.ip())).then_some(address)
+}
+
+/// `None` is "auto".
+fn host_address(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<IpAddr> {
+    if text == "auto" {
+        return None;
+    }
+    let address = text
+        .parse()
+        .ok()
+        .filter(|ip: &IpAddr| !ip.is_unspecified() && !is_many(*ip));
+    if address.is_none() {
+        let allowed = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
+        checker.not_allowed(key, quoted(text), allowed);
+    }
+    address
+}
+
+/// Whether an address names more than one host.
+fn is_many(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+fn server_header(checker: &mut Checker<'_>, text: &str) -> Option<String> {
+    let length_max = limits::SERVER_HEADER_LENGTH_MAX;
+    if text.len() > length_max || !text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        let allowed = format!("0 to {length_max} printable ASCII characters");
+        checker.not_allowed("sip.server_header", quoted(text), allowed);
+    }
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
+    Media {
+        ingest: checker.choice(
+            "media.ingest",
+            &raw.ingest,
+            &[
+                ("auto", IngestKind::Auto),
+                ("packet-ring", IngestKind::PacketRing),
+                ("udp", IngestKind::Udp),
+            ],
+        ),
+        interface: interface(checker, &raw.interface),
+        address: match host_address(checker, "media.address", &raw.address) {
+            None => MediaAddress::Auto,
+            Some(address) => MediaAddress::Address(address),
+        },
+        ports: ports(checker, &raw.ports),
+        cores: cores(checker, &raw.cores),
+        tick: checker.duration("media.tick", &raw.tick, &limits::TICK),
+        commit_interval: checker.duration(
+            "media.commit_interval",
+            &raw.commit_interval,
+            &limits::COMMIT_INTERVAL,
+        ),
+        port_quarantine: checker.duration(
+            "media.port_quarantine",
+            &raw.port_quarantine,
+            &limits::PORT_QUARANTINE,
+        ),
+        source_policy: checker.choice(
+            "media.source_policy",
+            &raw.source_policy,
+            &[
+                ("latch", SourcePolicy::Latch),
+                ("strict", SourcePolicy::Strict),
+                ("open", SourcePolicy::Open),
+            ],
+        ),
+        relatch_after: checker.duration(
+            "media.relatch_after",
+            &raw.relatch_after,
+            &limits::RELATCH_AFTER,
+        ),
+        rtcp_interval: checker.duration(
+            "media.rtcp_interval",
+            &raw.rtcp_interval,
+            &limits::RTCP_INTERVAL,
+        ),
+        orphan_timeout: checker.duration(
+            "media.orphan_timeout",
+            &raw.orphan_timeout,
+            &limits::ORPHAN_TIMEOUT,
+        ),
+        packet_size_max: checker.size(
+            "media.packet_size_max",
+            &raw.packet_size_max,
+            &limits::PACKET_SIZE,
+        ),
+    }
+}
+
+fn interface(checker: &mut Checker<'_>, text: &str) -> NetworkInterface {
+    // The kernel's IFNAMSIZ is 16 with the closing NUL; it forbids slashes and white space.
+    let is_fit = |c: char| c.is_ascii_graphic() && c != '/';
+    if text.is_empty() || text.len() > 15 || !text.chars().all(is_fit) {
+        let allowed = "\"auto\" or the name of an interface, such as \"eth0\"";
+        checker.not_allowed("media.interface", quoted(text), allowed);
+    }
+    match text {
+        "auto" => NetworkInterface::Auto,
+        _ => NetworkInterface::Named(text.to_owned()),
+    }
+}
+
+fn ports(checker: &mut Checker<'_>, text: &str) -> PortRange {
+    let allowed_range: &RangeInclusive<u16> = &limits::MEDIA_PORTS;
+    let range = text.split_once('-').and_then(|(first, last)| {
+        let port = |text: &str| {
+            let is_digits = text.bytes().all(|octet| octet.is_ascii_digit());
+            text.parse()
+                .ok()
+                .filter(|port| is_digits && allowed_range.contains(port))
+        };
+        Some(PortRange {
+            first: port(first)?,
+            last: port(last)?,
+        })
+    });
+    match range {
+        // Even and odd: then first < last is the same as first <= last.
+        Some(range) if range.first % 2 == 0 && range.last % 2 == 1 && range.first < range.last => {
+            range
+        }
+        Some(_) | None => {
+            checker.not_allowed(
+                "media.ports",
+                quoted(text),
+                format_args!(
+                    "an even first and a higher, odd last port within {} to {}, \
+                     such as \"10000-19999\"",
+                    allowed_range.start(),
+                    allowed_range.end(),
+                ),
+            );
+            PortRange {
+                first: *allowed_range.start(),
+                last: *allowed_range.end(),
+            }
+        }
+    }
+}
+
+fn cores(checker: &mut Checker<'_>, raw: &[i64]) -> Vec<u32> {
+    let count_max = limits::CORE_COUNT_MAX;
+    if raw.is_empty() || raw.len() > count_max {
+        let allowed = format!("1 to {count_max} numbers of cores, such as [0]");
+        checker.not_allowed(
+            "media.cores",
+            format_args!("a list of {}", raw.len()),
+            allowed,
+        );
+    }
+    let mut cores = Vec::new();
+    for (index, value) in raw.iter().enumerate() {
+        let key = format!("media.cores[{index}]");
+        let core = checker.count(&key, *value, &limits::CORE_NUMBER);
+        if checker.is_good(&key) && cores.contains(&core) {
+            checker.clash(&key, core, "core stands there twice", "name each core once");
+        }
+        cores.push(core);
+    }
+    cores
+}
+
+fn journal(checker: &mut Checker<'_>, raw: &RawJournal, state_dir: &Path) -> Journal {
+    let segment_size = checker.size(
+        "journal.segment_size",
+        &raw.segment_size,
+        &limits::SEGMENT_SIZE,
+    );
+    if !segment_size.is_multiple_of(limits::SEGMENT_SIZE_STEP) {
+        let allowed = format!("a multiple of {} MiB", limits::SEGMENT_SIZE_STEP >> 20);
+        checker.not_allowed("journal.segment_size", quoted(&raw.segment_size), allowed);
+    }
+    Journal {
+        dir: path_or(checker, "journal.dir", &raw.dir, || {
+            state_dir.join("journal")
+        }),
+        segment_size,
+        segments_max: checker.count("journal.segments_max", raw.segments_max, &limits::SEGMENTS),
+        checkpoint_interval: checker.duration(
+            "journal.checkpoint_interval",
+            &raw.checkpoint_interval,
+            &limits::CHECKPOINT_INTERVAL,
+        ),
+    }
+}
+
+fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings) -> Recordings {
+    let dir = path(checker, "recordings.dir", &raw.dir);
+    Recordings {
+        incoming_dir: path_or(
+            checker,
+            "recordings.incoming_dir",
+            &raw.incoming_dir,
+            || dir.join("incoming"),
+        ),
+        dir,
+        keep_packets: checker.choice(
+            "recordings.keep_packets",
+            &raw.keep_packets,
+            &[
+                ("unrendered", KeepPackets::Unrendered),
+                ("always", KeepPackets::Always),
+                ("never", KeepPackets::Never),
+            ],
+        ),
+        disk_high_watermark: checker.percent(
+            "recordings.disk_high_watermark",
+            &raw.disk_high_watermark,
+            &limits::DISK_FILL,
+        ),
+        disk_critical: checker.percent(
+            "recordings.disk_critical",
+            &raw.disk_critical,
+            &limits::DISK_FILL,
+        ),
+        publish_threads: checker.count(
+            "recordings.publish_threads",
+            raw.publish_threads,
+            &limits::PUBLISH_THREADS,
+        ),
+    }
+}
+
+fn lifecycle(checker: &mut Checker<'_>, raw: &RawLifecycle) -> Lifecycle {
+    Lifecycle {
+        shutdown_timeout: checker.duration(
+            "lifecycle.shutdown_timeout",
+            &raw.shutdown_timeout,
+            &limits::SHUTDOWN_TIMEOUT,
+        ),
+    }
+}
+
+fn log(checker: &mut Checker<'_>, raw: &RawLog) -> Log {
+    let levels = [
+        LogLevel::Error,
+        LogLevel::Warn,
+        LogLevel::Info,
+        LogLevel::Debug,
+        LogLevel::Trace,
+    ]
+    .map(|level| (level.as_str(), level));
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level: checker.choice("log.level", &raw.level, &levels),
+        format: checker.choice("log.format", &raw.format, &formats),
+    }
+}
+
+fn http_listen(checker: &mut Checker<'_>, text: &str) -> Option<SocketAddr> {
+    if text == "off" {
+        return None;
+    }
+    let address = listen_address(text);
+    if address.is_none() {
+        let allowed = "\"off\" or an IP address and a port from 1 to 65535, \
+                       such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        checker.not_allowed("http.listen", quoted(text), allowed);
+    }
+    address
+}
+
+fn path(checker: &mut Checker<'_>, key: &str, text: &str) -> PathBuf {
+    if text.is_empty() || text.contains('\0') {
+        checker.not_allowed(
+            key,
+            quoted(text),
+            "a path, absolute or from the current folder",
+        );
+    }
+    PathBuf::from(text)
+}
+
+fn path_or(
+    checker: &mut Checker<'_>,
+    key: &str,
+    text: &str,
+    automatic: impl FnOnce() -> PathBuf,
+) -> PathBuf {
+    if text == "auto" {
+        automatic()
+    } else {
+        path(checker, key, text)
+    }
+}

@@ -1,0 +1,97 @@
+//! Every bound of a setting, with its reason.
+//!
+//! The shipped file repeats the ranges in its comments; a test holds both together.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Octets of a settings file; a larger one is not a settings file.
+pub const FILE_SIZE_MAX: u64 = MIB;
+/// Characters of a node's name: one DNS label, because it goes into host names and file names.
+pub const NODE_NAME_LENGTH_MAX: usize = 63;
+/// Octets of a Unix socket's path: `sockaddr_un` holds 108 with the closing NUL.
+pub const SOCKET_PATH_LENGTH_MAX: usize = 107;
+
+/// Listening addresses of SIP: one task each.
+pub const LISTEN_COUNT_MAX: usize = 16;
+/// Calls at a time.
+pub const CALLS: RangeInclusive<u32> = 1..=100_000;
+/// m-lines of one call that may be recorded.
+pub const STREAMS_PER_CALL: RangeInclusive<u32> = 1..=64;
+/// RFC 3261 timer T1: an estimate of the round trip; below 100 ms retransmissions become a flood.
+pub const SIP_T1: RangeInclusive<Duration> = ms(100)..=seconds(5);
+/// RFC 3261 timer T2: the longest time between two retransmissions.
+pub const SIP_T2: RangeInclusive<Duration> = seconds(1)..=seconds(40);
+/// RFC 3261 timer T4: how long a message stays in the network.
+pub const SIP_T4: RangeInclusive<Duration> = seconds(1)..=seconds(40);
+/// One SIP message with its body. Below 8 KiB the usual SIPREC INVITE does not fit.
+pub const SIP_MESSAGE_SIZE: RangeInclusive<u64> = 8 * KIB..=16 * MIB;
+/// One metadata document.
+pub const METADATA_SIZE: RangeInclusive<u64> = 4 * KIB..=8 * MIB;
+/// Open TCP connections.
+pub const TCP_CONNECTIONS: RangeInclusive<u32> = 1..=100_000;
+/// Silence on a TCP connection before it is closed.
+pub const TCP_IDLE_TIMEOUT: RangeInclusive<Duration> = seconds(10)..=seconds(86_400);
+/// Value of Retry-After with a 503.
+pub const RETRY_AFTER: RangeInclusive<Duration> = seconds(1)..=seconds(3_600);
+/// Characters of the Server header.
+pub const SERVER_HEADER_LENGTH_MAX: usize = 64;
+/// Session-Expires. RFC 4028 section 4: never under 90 seconds.
+pub const SESSION_EXPIRES: RangeInclusive<Duration> = seconds(90)..=seconds(86_400);
+/// Length of one recording.
+pub const CALL_DURATION: RangeInclusive<Duration> = seconds(60)..=seconds(7 * 86_400);
+
+/// UDP ports media may take: below 1024 they belong to the system.
+pub const MEDIA_PORTS: RangeInclusive<u16> = 1_024..=65_535;
+/// Ports each core needs: RTP and RTCP of the two streams of one call.
+pub const PORTS_PER_CORE_MIN: u32 = 4;
+/// Number of a core; 1,023 is the last that a kernel's plain `cpu_set_t` holds.
+pub const CORE_NUMBER: RangeInclusive<u32> = 0..=1_023;
+/// Cores, hence shards.
+pub const CORE_COUNT_MAX: usize = 64;
+/// Length of a shard's tick: it bounds how late a packet is seen.
+pub const TICK: RangeInclusive<Duration> = ms(1)..=ms(20);
+/// Time between two commits of the journal: the most a power cut may take.
+pub const COMMIT_INTERVAL: RangeInclusive<Duration> = ms(10)..=seconds(5);
+/// Rest of a released port. 64 * T1 (32 s) covers the longest retransmission of a BYE.
+pub const PORT_QUARANTINE: RangeInclusive<Duration> = seconds(0)..=seconds(600);
+/// Silence after which a stream may follow a new source.
+pub const RELATCH_AFTER: RangeInclusive<Duration> = ms(500)..=seconds(300);
+/// Mean time between two RTCP reports of a stream. RFC 3550 section 6.2 recommends 5 s.
+pub const RTCP_INTERVAL: RangeInclusive<Duration> = seconds(1)..=seconds(60);
+/// How long a stream nobody claims stays open; the restart of signaling has to fit.
+pub const ORPHAN_TIMEOUT: RangeInclusive<Duration> = seconds(5)..=seconds(3_600);
+/// One RTP packet.
+pub const PACKET_SIZE: RangeInclusive<u64> = 256..=9_000;
+
+/// One journal segment.
+pub const SEGMENT_SIZE: RangeInclusive<u64> = MIB..=4 * GIB;
+/// What a segment's size is a multiple of.
+pub const SEGMENT_SIZE_STEP: u64 = MIB;
+/// Segments of one shard: one is written, one is checkpointed, one is free.
+pub const SEGMENTS: RangeInclusive<u32> = 3..=1_024;
+/// Time between two checkpoints: what a restart has to replay.
+pub const CHECKPOINT_INTERVAL: RangeInclusive<Duration> = ms(100)..=seconds(60);
+
+/// Threads that render and publish.
+pub const PUBLISH_THREADS: RangeInclusive<u32> = 1..=32;
+/// Fill of a disk.
+pub const DISK_FILL: RangeInclusive<u8> = 50..=99;
+
+/// Time a clean stop may take.
+pub const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = seconds(1)..=seconds(600);
+
+const _: () = assert!(*METADATA_SIZE.end() < *SIP_MESSAGE_SIZE.end());
+const _: () = assert!(SEGMENT_SIZE.start().is_multiple_of(SEGMENT_SIZE_STEP));

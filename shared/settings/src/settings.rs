@@ -1,0 +1,346 @@
+//! Checked settings: what the processes work with. Each field is named as its key in the file,
+//! where `config/holdfast.toml` says what it does.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::problem::SettingsError;
+use crate::raw::RawSettings;
+use crate::{convert, document};
+
+/// A settings file that was found good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Who this node is and where it keeps its state.
+    pub node: Node,
+    /// SIP.
+    pub sip: Sip,
+    /// Reception of media.
+    pub media: Media,
+    /// The journal of each shard.
+    pub journal: Journal,
+    /// Recordings in progress and published.
+    pub recordings: Recordings,
+    /// Start and stop.
+    pub lifecycle: Lifecycle,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where HTTP listens; `None` for `"off"`.
+    pub http_listen: Option<SocketAddr>,
+    pub(crate) raw: RawSettings,
+    /// Line of each key that stands in the file.
+    pub(crate) line_by_key: BTreeMap<String, usize>,
+}
+
+impl Settings {
+    /// Reads a settings file. What it does not state has its default.
+    pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
+        let document = document::read(text)?;
+        convert::convert(document)
+    }
+
+    /// The settings as a file that states every key.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.raw).expect("raw settings are tables of plain values")
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from_toml("").expect("the defaults are good settings")
+    }
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Name of this node, unique among those that share recordings.
+    pub name: String,
+    /// Dialogs, sealed keys and, by default, the journal.
+    pub state_dir: PathBuf,
+    /// Unix socket between the two processes.
+    pub control_socket: PathBuf,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// Where SIP is received; never empty, no two overlap.
+    pub listen: Vec<SipListen>,
+    /// Address in Via and Contact.
+    pub advertise: Advertise,
+    /// Refuse what RFC 7866 does not allow.
+    pub strict: bool,
+    /// What an INVITE without any mark of SIPREC gets.
+    pub plain_invite: PlainInvite,
+    /// Calls at a time; more get 503.
+    pub max_calls: u32,
+    /// m-lines recorded of one call; more are answered with port 0.
+    pub streams_per_call_max: u32,
+    /// After this a call is ended with BYE and its recording published.
+    pub call_duration_max: Duration,
+    /// Session-Expires that is granted (RFC 4028).
+    pub session_expires: Duration,
+    /// Below this a Session-Expires gets 422 with Min-SE.
+    pub session_expires_min: Duration,
+    /// Retry-After with a 503; whole seconds.
+    pub retry_after: Duration,
+    /// Octets of one message with its body.
+    pub message_size_max: u64,
+    /// Octets of one metadata document.
+    pub metadata_size_max: u64,
+    /// Open TCP connections.
+    pub tcp_connections_max: u32,
+    /// Silence after which a TCP connection is closed.
+    pub tcp_idle_timeout: Duration,
+    /// RFC 3261 T1.
+    pub t1: Duration,
+    /// RFC 3261 T2.
+    pub t2: Duration,
+    /// RFC 3261 T4.
+    pub t4: Duration,
+    /// Value of the Server header; `None` sends none.
+    pub server_header: Option<String>,
+}
+
+/// One address SIP listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SipListen {
+    /// What carries the messages.
+    pub transport: SipTransport,
+    /// Address and port; the address may be unspecified (`0.0.0.0`, `::`), each for its family.
+    pub address: SocketAddr,
+}
+
+/// What carries SIP messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SipTransport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// The address that peers are told for SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advertise {
+    /// The local address the message left from.
+    Auto,
+    /// This one; it need not be on this machine (address translation). A listener of the other
+    /// family goes on as [`Advertise::Auto`].
+    Address(IpAddr),
+}
+
+/// What an INVITE without any mark of SIPREC gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainInvite {
+    /// It is recorded.
+    Accept,
+    /// 403.
+    Refuse,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// How packets come in.
+    pub ingest: IngestKind,
+    /// Interface of the packet ring.
+    pub interface: NetworkInterface,
+    /// Local address in SDP.
+    pub address: MediaAddress,
+    /// All ports of all shards; see [`Media::shard_ports`].
+    pub ports: PortRange,
+    /// One pinned shard each; never empty, no core twice.
+    pub cores: Vec<u32>,
+    /// Length of a shard's tick.
+    pub tick: Duration,
+    /// Time between two commits of the journal.
+    pub commit_interval: Duration,
+    /// Rest of a port after its release.
+    pub port_quarantine: Duration,
+    /// From whom a stream takes packets.
+    pub source_policy: SourcePolicy,
+    /// Silence after which a stream may follow a new source.
+    pub relatch_after: Duration,
+    /// Mean time between two RTCP reports.
+    pub rtcp_interval: Duration,
+    /// How long a stream that signaling does not claim stays open.
+    pub orphan_timeout: Duration,
+    /// Octets of the largest RTP packet that is kept.
+    pub packet_size_max: u64,
+}
+
+impl Media {
+    /// The ports of one shard: the range is split evenly, in the order of `cores`. Pairs that do
+    /// not divide evenly stay unused at the end of the range. `None` beyond the last shard.
+    pub fn shard_ports(&self, shard: usize) -> Option<PortRange> {
+        if shard >= self.cores.len() {
+            return None;
+        }
+        let ports_per_shard = self.ports.pairs() / u32::try_from(self.cores.len()).ok()? * 2;
+        let first = u32::from(self.ports.first) + u32::try_from(shard).ok()? * ports_per_shard;
+        let last = (first + ports_per_shard).checked_sub(1)?;
+        Some(PortRange {
+            first: u16::try_from(first).ok()?,
+            last: u16::try_from(last).ok()?,
+        })
+    }
+}
+
+/// How packets come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IngestKind {
+    /// The packet ring where it is permitted, else plain sockets.
+    Auto,
+    /// The packet ring, or no start.
+    PacketRing,
+    /// Plain UDP sockets.
+    Udp,
+}
+
+/// A network interface, or the choice of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkInterface {
+    /// All that have the media address.
+    Auto,
+    /// This one.
+    Named(String),
+}
+
+/// The local address that SDP names for media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaAddress {
+    /// The local address that the call's signaling came to.
+    Auto,
+    /// This one; a call of the other family goes on as [`MediaAddress::Auto`].
+    Address(IpAddr),
+}
+
+/// From whom a stream takes packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePolicy {
+    /// The announced address, or the first source that proves itself.
+    Latch,
+    /// The announced addresses alone.
+    Strict,
+    /// Anyone.
+    Open,
+}
+
+/// A range of ports that begins even and ends odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port, even.
+    pub first: u16,
+    /// The last port, odd.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Pairs of an RTP and an RTCP port.
+    pub const fn pairs(self) -> u32 {
+        (self.last as u32 + 1 - self.first as u32) / 2
+    }
+
+    /// Whether `port` lies in it.
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Folder of the segments.
+    pub dir: PathBuf,
+    /// Octets of one segment; a multiple of [`crate::limits::SEGMENT_SIZE_STEP`].
+    pub segment_size: u64,
+    /// Segments of one shard.
+    pub segments_max: u32,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Duration,
+}
+
+/// `[recordings]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recordings {
+    /// Published recordings.
+    pub dir: PathBuf,
+    /// Recordings in progress; on the same file system as `dir`.
+    pub incoming_dir: PathBuf,
+    /// Which track files stay with a published recording.
+    pub keep_packets: KeepPackets,
+    /// Percent; above it new calls get 503.
+    pub disk_high_watermark: u8,
+    /// Percent; above it running recordings are ended and published.
+    pub disk_critical: u8,
+    /// Threads that render and publish.
+    pub publish_threads: u32,
+}
+
+/// Which track files stay with a published recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepPackets {
+    /// Those of streams that could not be rendered to audio.
+    Unrendered,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+/// `[lifecycle]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Time a clean stop may take.
+    pub shutdown_timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least that is logged.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// The least that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something was lost or refused that should not be.
+    Error,
+    /// Someone should look today.
+    Warn,
+    /// What happens per call.
+    Info,
+    /// What happens per message.
+    Debug,
+    /// What happens per packet.
+    Trace,
+}
+
+impl LogLevel {
+    /// The name as the file has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
