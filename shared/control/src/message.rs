@@ -123,10 +123,12 @@ pub struct Stream {
     pub mode: StreamMode,
     /// What the payload types mean (SDP rtpmap); others are refused.
     pub codecs: BTreeMap<u8, Codec>,
-    /// Where the SRC says it is, where receiver reports go (RFC 7866 §8.1.8); `None`: nowhere.
+    /// Where the SDP says that media comes from (c= and m=); `None` where it names nobody.
+    pub peer_rtp: Option<SocketAddr>,
+    /// Where receiver reports go (RFC 7866 §8.1.8): a=rtcp, or the port after the media's.
     pub peer_rtcp: Option<SocketAddr>,
-    /// Addresses that may send at once: those of the SDP and of the SIP peer.
-    pub expected_sources: Vec<IpAddr>,
+    /// Where the SIP requests come from.
+    pub signaling_peer: Option<IpAddr>,
     /// CNAME of our receiver reports (RFC 7022), the same for all streams of a recording.
     pub cname: String,
     /// Whether receiver reports are sent: `b=RR:0` forbids them.

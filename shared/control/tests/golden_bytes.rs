@@ -37,8 +37,9 @@ fn recording() -> ToEngine {
                 },
             )]
             .into(),
+            peer_rtp: Some("192.0.2.1:4000".parse().unwrap()),
             peer_rtcp: Some("192.0.2.1:4001".parse().unwrap()),
-            expected_sources: vec!["192.0.2.1".parse().unwrap()],
+            signaling_peer: Some("192.0.2.1".parse().unwrap()),
             cname: "c".into(),
             send_reports: true,
         }],
