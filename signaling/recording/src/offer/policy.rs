@@ -1,0 +1,57 @@
+//! What may be recorded.
+
+use super::refusal::LineRefusal;
+use crate::limits;
+use crate::sdp::{MediaKind, Profile};
+
+/// What the operator lets be recorded, and how the recorder answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether `RTP/AVPF` is answered beside `RTP/AVP`.
+    pub feedback_profile: bool,
+    /// Whether RTP and RTCP may share a port when the offer asks for it (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Whether an encoding with an rtpmap but a name nobody registered is kept as raw packets.
+    pub unknown_encodings: bool,
+    /// Kinds of media beside audio whose packets are kept raw.
+    pub raw_media: Vec<MediaKind>,
+    /// Streams recorded at a time in one recording session.
+    pub streams_max: usize,
+    /// Audio lines of an offer of ours where the session has none yet.
+    pub offered_lines: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            feedback_profile: true,
+            rtcp_mux: true,
+            unknown_encodings: true,
+            raw_media: Vec::new(),
+            streams_max: limits::MEDIA_LINES_MAX,
+            offered_lines: 2,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether a kind of media is recorded.
+    pub(super) fn judge_kind(&self, kind: MediaKind) -> Result<(), LineRefusal> {
+        if kind == MediaKind::Audio || self.raw_media.contains(&kind) {
+            return Ok(());
+        }
+        Err(LineRefusal::MediaKind)
+    }
+
+    /// Whether a profile is recorded. This is the one place that knows: a profile is answered as
+    /// it was offered or its line is refused, never changed (D-07).
+    pub(super) fn judge_profile(&self, profile: Profile) -> Result<(), LineRefusal> {
+        match profile {
+            Profile::Avp => Ok(()),
+            Profile::Avpf if self.feedback_profile => Ok(()),
+            Profile::Avpf | Profile::Other => Err(LineRefusal::Transport),
+            Profile::Savp | Profile::Savpf => Err(LineRefusal::SecureTransport),
+            Profile::DtlsSavp | Profile::DtlsSavpf => Err(LineRefusal::SecureTransport),
+        }
+    }
+}
