@@ -1,0 +1,330 @@
+//! What a leg sends: slots of 20 ms, and what becomes of the packet of each.
+//!
+//! The sender walks the plan and the checker walks the same plan, so that both always mean the same
+//! packets. Nothing here knows the time or a socket.
+
+use std::ops::Range;
+
+use crate::invite::Codec;
+use crate::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
+
+/// What one leg sends from its first packet to its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegPlan {
+    /// Which leg; decides every octet.
+    pub key: LegKey,
+    /// Codec, that is payload type and silence.
+    pub codec: Codec,
+    /// Slots of 20 ms from the first packet to the last, both included.
+    pub slots: u32,
+    /// Slots in which the sender is silent: no packet, no sequence number, the timestamp goes on.
+    pub unsent: Vec<Range<u32>>,
+    /// Slots whose packets are sent while recording is paused: they must not be in the recording.
+    pub withheld: Vec<Range<u32>>,
+    /// What the sender does to its own packets.
+    pub impairment: Impairment,
+}
+
+/// Damage done on purpose by the sender, in packets per million. Each packet's fate is a function
+/// of its leg, its slot and the seed, so the checker knows it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Impairment {
+    /// Packets that are never sent.
+    pub loss_ppm: u32,
+    /// Packets that are sent twice in a row.
+    pub duplicate_ppm: u32,
+    /// Packets that are sent after their successor.
+    pub reorder_ppm: u32,
+    /// Another seed, other victims.
+    pub seed: u64,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Sent once in its slot.
+    Send,
+    /// Never sent, though it has a sequence number.
+    Lose,
+    /// Sent twice in its slot.
+    Duplicate,
+    /// Sent in the next packet's slot, after that packet.
+    Delay,
+    /// There is no packet: silence.
+    Silence,
+}
+
+/// One datagram to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Its slot, which decides payload and timestamp.
+    pub slot: u32,
+    /// Packets before it in sequence.
+    pub sequence: u32,
+    /// First packet of a talk spurt (RFC 3551 section 4.1).
+    pub marker: bool,
+}
+
+/// The totals of a plan, as a perfect recorder counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Datagrams sent.
+    pub datagrams: u64,
+    /// Different packets sent.
+    pub packets: u64,
+    /// Sequence numbers never sent.
+    pub lost: u64,
+    /// Packets sent a second time.
+    pub duplicate: u64,
+    /// Packets sent after one with a higher sequence number.
+    pub late: u64,
+}
+
+/// Where a walk stands; apart from the plan, so that a sender can own both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cursor {
+    slot: u32,
+    sequence: u32,
+    was_silent: bool,
+    held: Option<Packet>,
+}
+
+/// What one slot sends, in order.
+pub(super) type Burst = [Option<Packet>; 3];
+
+impl LegPlan {
+    /// An unbroken, undamaged leg.
+    pub fn plain(key: LegKey, codec: Codec, slots: u32) -> Self {
+        let (unsent, withheld) = (Vec::new(), Vec::new());
+        Self {
+            key,
+            codec,
+            slots,
+            unsent,
+            withheld,
+            impairment: Impairment::default(),
+        }
+    }
+
+    /// What becomes of the packet of a slot. The first packets, by which a recorder learns the
+    /// source, and the last, whose loss nobody could notice, are always sent.
+    pub fn fate(&self, slot: u32) -> Fate {
+        if slot >= self.slots || contains(&self.unsent, slot) {
+            return Fate::Silence;
+        }
+        if slot < UNHARMED || slot + 1 >= self.slots {
+            return Fate::Send;
+        }
+        let Impairment {
+            loss_ppm,
+            duplicate_ppm,
+            reorder_ppm,
+            seed,
+        } = self.impairment;
+        let dice = pattern::dice(self.key, slot, seed);
+        if dice < loss_ppm {
+            Fate::Lose
+        } else if dice < loss_ppm + duplicate_ppm {
+            Fate::Duplicate
+        } else if dice < loss_ppm + duplicate_ppm + reorder_ppm {
+            Fate::Delay
+        } else {
+            Fate::Send
+        }
+    }
+
+    /// Whether the recording must hold the packet of a slot.
+    pub fn is_audible(&self, slot: u32) -> bool {
+        !matches!(self.fate(slot), Fate::Lose | Fate::Silence) && !contains(&self.withheld, slot)
+    }
+
+    /// All packets in the order in which they are sent.
+    pub fn walk(&self) -> impl Iterator<Item = Packet> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(move || cursor.next(self))
+            .flatten()
+            .flatten()
+    }
+
+    /// The totals.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        let mut highest: Option<u32> = None;
+        let mut previous = None;
+        for packet in self.walk() {
+            counts.datagrams += 1;
+            if previous == Some(packet.sequence) {
+                counts.duplicate += 1;
+                continue;
+            }
+            previous = Some(packet.sequence);
+            counts.packets += 1;
+            if highest.is_some_and(|highest| packet.sequence < highest) {
+                counts.late += 1;
+            }
+            highest = highest.max(Some(packet.sequence));
+        }
+        counts.lost = (0..self.slots)
+            .filter(|&slot| self.fate(slot) == Fate::Lose)
+            .count() as u64;
+        counts
+    }
+
+    /// Writes the RTP packet (RFC 3550 section 5.1) into `datagram` and returns its length.
+    pub fn write(&self, start: StreamStart, packet: Packet, datagram: &mut [u8; DATAGRAM]) {
+        let marker = if packet.marker { 0x80 } else { 0 };
+        let sequence = start.sequence.wrapping_add(packet.sequence as u16);
+        let elapsed = packet.slot.wrapping_mul(PACKET_SAMPLES as u32);
+        datagram[0] = 0x80;
+        datagram[1] = marker | self.codec.payload_type();
+        datagram[2..4].copy_from_slice(&sequence.to_be_bytes());
+        datagram[4..8].copy_from_slice(&start.timestamp.wrapping_add(elapsed).to_be_bytes());
+        datagram[8..12].copy_from_slice(&start.ssrc.to_be_bytes());
+        datagram[12..].copy_from_slice(&pattern::payload(self.key, packet.slot));
+    }
+}
+
+impl Cursor {
+    /// What the next slot sends; `None` behind the last slot.
+    pub(super) fn next(&mut self, plan: &LegPlan) -> Option<Burst> {
+        let slot = self.slot;
+        if slot >= plan.slots {
+            return None;
+        }
+        self.slot += 1;
+        let fate = plan.fate(slot);
+        if fate == Fate::Silence {
+            self.was_silent = true;
+            return Some([self.held.take(), None, None]);
+        }
+        let marker = slot == 0 || std::mem::take(&mut self.was_silent);
+        let packet = Packet {
+            slot,
+            sequence: self.sequence,
+            marker,
+        };
+        self.sequence += 1;
+        let overtaken = self.held.take();
+        Some(match fate {
+            Fate::Send => [Some(packet), overtaken, None],
+            Fate::Duplicate => [Some(packet), Some(packet), overtaken],
+            Fate::Delay => {
+                self.held = Some(packet);
+                [overtaken, None, None]
+            }
+            Fate::Lose | Fate::Silence => [overtaken, None, None],
+        })
+    }
+}
+
+fn contains(ranges: &[Range<u32>], slot: u32) -> bool {
+    ranges.iter().any(|range| range.contains(&slot))
+}
+
+/// Octets of a datagram: fixed header and payload.
+pub(super) const DATAGRAM: usize = 12 + PACKET_SAMPLES;
+
+/// Leading packets that are never damaged.
+const UNHARMED: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(impairment: Impairment) -> LegPlan {
+        let key = LegKey { call: 9, leg: 1 };
+        LegPlan {
+            impairment,
+            ..LegPlan::plain(key, Codec::Pcmu, 3_000)
+        }
+    }
+
+    fn sequences(plan: &LegPlan) -> Vec<u32> {
+        plan.walk().map(|packet| packet.sequence).collect()
+    }
+
+    #[test]
+    fn an_undamaged_leg_sends_each_packet_once_in_order() {
+        let plan = plan(Impairment::default());
+        assert_eq!(sequences(&plan), (0..3_000).collect::<Vec<_>>());
+        let counts = Counts {
+            datagrams: 3_000,
+            packets: 3_000,
+            ..Counts::default()
+        };
+        assert_eq!(plan.counts(), counts);
+    }
+
+    #[test]
+    fn damage_is_what_the_order_of_sending_shows() {
+        let plan = plan(Impairment {
+            loss_ppm: 50_000,
+            duplicate_ppm: 50_000,
+            reorder_ppm: 50_000,
+            seed: 4,
+        });
+        let sent = sequences(&plan);
+        let counts = plan.counts();
+        let mut distinct = sent.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(counts.datagrams, sent.len() as u64);
+        assert_eq!(counts.packets, distinct.len() as u64);
+        assert_eq!(counts.lost, 3_000 - counts.packets);
+        assert_eq!(counts.duplicate, counts.datagrams - counts.packets);
+        for count in [counts.lost, counts.duplicate, counts.late] {
+            assert!((90..220).contains(&count), "{counts:?}");
+        }
+        assert_eq!(sent[..4], [0, 1, 2, 3]);
+        assert_eq!(sent.last(), Some(&2_999));
+        assert_eq!(sequences(&plan), sent, "the same every time");
+    }
+
+    #[test]
+    fn silence_takes_no_sequence_number_and_the_next_packet_is_marked() {
+        let plan = LegPlan {
+            unsent: vec![10..20, 25..26],
+            ..plan(Impairment::default())
+        };
+        let packets: Vec<_> = plan.walk().collect();
+        assert_eq!(packets.len(), 2_989);
+        assert_eq!(
+            packets[10],
+            Packet {
+                slot: 20,
+                sequence: 10,
+                marker: true
+            }
+        );
+        let marked: Vec<_> = packets
+            .iter()
+            .filter(|p| p.marker)
+            .map(|p| p.slot)
+            .collect();
+        assert_eq!(marked, [0, 20, 26]);
+        assert_eq!(plan.counts().lost, 0);
+        assert!(!plan.is_audible(15) && plan.is_audible(20));
+    }
+
+    #[test]
+    fn a_packet_carries_what_its_slot_says() {
+        let plan = plan(Impairment::default());
+        let start = StreamStart {
+            ssrc: 0x01020304,
+            sequence: 0xffff,
+            timestamp: 0xffff_ff60,
+        };
+        let mut datagram = [0; DATAGRAM];
+        plan.write(
+            start,
+            Packet {
+                slot: 2,
+                sequence: 1,
+                marker: true,
+            },
+            &mut datagram,
+        );
+        assert_eq!(datagram[..12], [0x80, 0x80, 0, 0, 0, 0, 0, 160, 1, 2, 3, 4]);
+        assert_eq!(datagram[12..], pattern::payload(plan.key, 2));
+    }
+}

@@ -1,0 +1,390 @@
+//! A run: many calls placed at a steady rate, each talking for a while and then hung up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::agent::{Agent, AgentError};
+use crate::answer::Answer;
+use crate::invite::{Codec, Offer};
+use crate::media::{
+    Impairment, LegPlan, PortError, PortPair, PortRange, Sender, StreamJob, StreamReport,
+};
+use crate::pattern::LegKey;
+use crate::sip::Message;
+use crate::stats;
+use crate::uac::{Event, Method, Transport};
+use crate::verify::{CallTruth, LegTruth};
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// The server.
+    pub target: SocketAddr,
+    /// How SIP travels.
+    pub transport: Transport,
+    /// User part of the Request-URI.
+    pub user: String,
+    /// Prefix of every Call-ID.
+    pub run: String,
+    /// How many calls.
+    pub calls: u32,
+    /// New calls per second.
+    pub rate: f64,
+    /// How long each call talks.
+    pub talk: Duration,
+    /// Codec of all legs.
+    pub codec: Codec,
+    /// Ports that are offered.
+    pub ports: PortRange,
+    /// What the sender does to its packets.
+    pub impairment: Impairment,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// From each INVITE to its 200, in microseconds.
+    pub invite_us: Histogram<u64>,
+    /// How late packets left, in microseconds.
+    pub lateness_us: Histogram<u64>,
+    /// Calls that failed, each with the reason.
+    pub failures: BTreeMap<u32, String>,
+    /// Calls that did not, and what was sent on them.
+    pub truths: Vec<CallTruth>,
+    /// Most calls that were up at once.
+    pub concurrent_max: u32,
+    /// Datagrams sent.
+    pub packets_sent: u64,
+    /// Datagrams the system did not take.
+    pub send_failures: u64,
+    /// Receiver reports that came back.
+    pub reports: u64,
+    /// Streams to which not one receiver report came back.
+    pub streams_without_report: u32,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// INVITEs sent.
+    pub placed: u32,
+    /// Calls that are up.
+    pub up: u32,
+    /// Calls that came to their proper end.
+    pub ended: u32,
+    /// Calls that failed.
+    pub failed: u32,
+}
+
+/// Why a run could not be carried out; a failed call is none.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// SIP broke down.
+    #[error("talking to the server")]
+    Agent(#[from] AgentError),
+    /// There are no ports to send from.
+    #[error("opening ports")]
+    Ports(#[from] PortError),
+    /// The sending thread did not start.
+    #[error("starting the sending thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Places the calls and waits until the last has ended. `progress` is called about once a second.
+pub fn run(plan: RunPlan, progress: impl FnMut(&Progress)) -> Result<RunReport, RunError> {
+    let agent = Agent::connect(plan.target, plan.transport, &plan.run, &plan.user)?;
+    let mut run = Run::new(plan, agent, Sender::spawn()?);
+    run.carry_out(progress)?;
+    Ok(run.finish())
+}
+
+/// One call under way.
+struct Call {
+    offer: Offer,
+    ports: Vec<Arc<PortPair>>,
+    plans: Vec<LegPlan>,
+    legs_talking: usize,
+    is_up: bool,
+}
+
+struct Run {
+    plan: RunPlan,
+    agent: Agent,
+    sender: Sender,
+    started: Instant,
+    call_by_number: BTreeMap<u32, Call>,
+    /// Calls to hang up, soonest first.
+    byes: VecDeque<(Instant, u32)>,
+    progress: Progress,
+    report: RunReport,
+}
+
+impl Run {
+    fn new(plan: RunPlan, agent: Agent, sender: Sender) -> Self {
+        let report = RunReport {
+            invite_us: stats::microseconds(),
+            lateness_us: stats::microseconds(),
+            failures: BTreeMap::new(),
+            truths: Vec::new(),
+            concurrent_max: 0,
+            packets_sent: 0,
+            send_failures: 0,
+            reports: 0,
+            streams_without_report: 0,
+        };
+        Self {
+            plan,
+            agent,
+            sender,
+            started: Instant::now(),
+            call_by_number: BTreeMap::new(),
+            byes: VecDeque::new(),
+            progress: Progress::default(),
+            report,
+        }
+    }
+
+    fn carry_out(&mut self, mut progress: impl FnMut(&Progress)) -> Result<(), RunError> {
+        let ramp = Duration::from_secs_f64(f64::from(self.plan.calls) / self.plan.rate);
+        let deadline = self.started + ramp + self.plan.talk + GRACE;
+        let mut next_progress = self.started + PROGRESS_INTERVAL;
+        while self.progress.placed < self.plan.calls || !self.call_by_number.is_empty() {
+            let now = Instant::now();
+            self.place_due(now)?;
+            self.hang_up_due(now)?;
+            for event in self.agent.step(self.patience(now))? {
+                self.handle_event(event);
+            }
+            while let Some(report) = self.sender.poll_finished() {
+                self.handle_stream_end(report);
+            }
+            if now >= next_progress {
+                progress(&self.progress);
+                next_progress += PROGRESS_INTERVAL;
+            }
+            if now >= deadline {
+                for call in self.call_by_number.keys().copied().collect::<Vec<_>>() {
+                    self.fail(call, "it did not end in time".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> RunReport {
+        let mut report = self.report;
+        report.lateness_us = self.sender.finish().lateness_us;
+        report
+    }
+
+    /// When call `number` is to be placed.
+    fn due(&self, number: u32) -> Instant {
+        self.started + Duration::from_secs_f64(f64::from(number) / self.plan.rate)
+    }
+
+    /// How long the loop may wait for messages: the end of a stream does not wake it.
+    fn patience(&self, now: Instant) -> Duration {
+        let next_call = (self.progress.placed < self.plan.calls).then(|| {
+            self.due(self.progress.placed)
+                .saturating_duration_since(now)
+        });
+        let next_bye = self
+            .byes
+            .front()
+            .map(|(at, _)| at.saturating_duration_since(now));
+        [next_call, next_bye]
+            .into_iter()
+            .flatten()
+            .fold(POLL_INTERVAL, Duration::min)
+    }
+
+    fn place_due(&mut self, now: Instant) -> Result<(), RunError> {
+        while self.progress.placed < self.plan.calls && self.due(self.progress.placed) <= now {
+            let number = self.progress.placed;
+            self.progress.placed += 1;
+            let ip = self.agent.local_addr().map_err(AgentError::from)?.ip();
+            let ports = [self.plan.ports.open(ip)?, self.plan.ports.open(ip)?].map(Arc::new);
+            let codec = self.plan.codec;
+            let offer = Offer::two_party(number, codec, ports[0].address, ports[1].address);
+            let slots = (self.plan.talk.as_millis() / 20)
+                .try_into()
+                .unwrap_or(u32::MAX);
+            let plans = (0..2)
+                .map(|leg| LegPlan {
+                    impairment: self.plan.impairment,
+                    ..LegPlan::plain(LegKey { call: number, leg }, codec, slots)
+                })
+                .collect();
+            self.agent.invite(number, &offer.multipart())?;
+            let ports = ports.into();
+            let call = Call {
+                offer,
+                ports,
+                plans,
+                legs_talking: 0,
+                is_up: false,
+            };
+            self.call_by_number.insert(number, call);
+        }
+        Ok(())
+    }
+
+    fn hang_up_due(&mut self, now: Instant) -> Result<(), RunError> {
+        while let Some(&(at, call)) = self.byes.front() {
+            if at > now {
+                break;
+            }
+            self.byes.pop_front();
+            if self.call_by_number.contains_key(&call) {
+                self.agent.request(call, Method::Bye, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Accepted {
+                call,
+                method: Method::Invite,
+                response,
+                took,
+            } => {
+                stats::record(&mut self.report.invite_us, took);
+                self.talk(call, &response);
+            }
+            Event::Accepted {
+                call,
+                method: Method::Bye,
+                ..
+            } => self.end(call),
+            Event::Accepted { .. } => {}
+            Event::Refused {
+                call,
+                method,
+                response,
+            } => {
+                let status = response.status().unwrap_or(0);
+                self.fail(call, format!("{} was answered {status}", method.name()));
+            }
+            Event::TimedOut { call, method } => {
+                self.fail(call, format!("{} was not answered", method.name()));
+            }
+            Event::HungUp { call } => self.fail(call, "the server hung up".to_owned()),
+        }
+    }
+
+    fn talk(&mut self, number: u32, response: &Message) {
+        let Some(call) = self.call_by_number.get_mut(&number) else {
+            return;
+        };
+        let targets = match media_targets(response, &call.offer) {
+            Ok(targets) => targets,
+            Err(reason) => {
+                // The call is up at the server: it must be ended there too.
+                self.byes.push_front((Instant::now(), number));
+                self.report.failures.insert(number, reason);
+                return;
+            }
+        };
+        call.is_up = true;
+        call.legs_talking = targets.len();
+        let start = Instant::now();
+        for ((ports, plan), target) in call.ports.iter().zip(&call.plans).zip(targets) {
+            let ports = Arc::clone(ports);
+            self.sender.start(StreamJob {
+                plan: plan.clone(),
+                ports,
+                target,
+                start,
+            });
+        }
+        self.progress.up += 1;
+        self.report.concurrent_max = self.report.concurrent_max.max(self.progress.up);
+    }
+
+    fn handle_stream_end(&mut self, stream: StreamReport) {
+        self.report.packets_sent += stream.sent;
+        self.report.send_failures += stream.failed;
+        self.report.reports += u64::from(stream.reports);
+        self.report.streams_without_report += u32::from(stream.reports == 0);
+        let number = stream.key.call;
+        let Some(call) = self.call_by_number.get_mut(&number) else {
+            return;
+        };
+        call.legs_talking = call.legs_talking.saturating_sub(1);
+        if call.legs_talking == 0 {
+            self.byes.push_back((Instant::now(), number));
+        }
+    }
+
+    fn end(&mut self, number: u32) {
+        let Some(call) = self.call_by_number.remove(&number) else {
+            return;
+        };
+        self.progress.up -= u32::from(call.is_up);
+        if self.report.failures.contains_key(&number) {
+            self.progress.failed += 1;
+            return;
+        }
+        self.progress.ended += 1;
+        let legs = call
+            .offer
+            .legs
+            .into_iter()
+            .map(|leg| leg.label)
+            .zip(call.plans);
+        self.report.truths.push(CallTruth {
+            call_id: self.agent.call_id(number),
+            legs: legs.map(|(label, plan)| LegTruth { label, plan }).collect(),
+        });
+    }
+
+    fn fail(&mut self, number: u32, reason: String) {
+        let Some(call) = self.call_by_number.remove(&number) else {
+            return;
+        };
+        self.progress.up -= u32::from(call.is_up);
+        self.progress.failed += 1;
+        self.report.failures.entry(number).or_insert(reason);
+    }
+}
+
+/// Where each leg goes, if the answer is what a recorder owes to the offer.
+fn media_targets(response: &Message, offer: &Offer) -> Result<Vec<SocketAddr>, String> {
+    let content_type = response.header("Content-Type").unwrap_or("none");
+    if !content_type.eq_ignore_ascii_case("application/sdp") {
+        return Err(format!("the 200 has Content-Type {content_type}"));
+    }
+    let answer = Answer::parse(&response.body).map_err(|error| error.to_string())?;
+    if answer.lines.len() != offer.legs.len() {
+        return Err(format!("{} m-lines in the answer", answer.lines.len()));
+    }
+    let mut targets = Vec::new();
+    for (line, leg) in answer.lines.iter().zip(&offer.legs) {
+        if line.direction != "recvonly" || line.label.as_ref() != Some(&leg.label) {
+            let (direction, label) = (&line.direction, &line.label);
+            return Err(format!(
+                "label {} was answered {direction} {label:?}",
+                leg.label
+            ));
+        }
+        targets.push(
+            line.rtp
+                .ok_or_else(|| format!("label {} was refused", leg.label))?,
+        );
+    }
+    Ok(targets)
+}
+
+/// How long the loop waits at most: the delay of a BYE after the last packet's slot.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Time a run may take beyond its plan: a SIP transaction's time-out and some.
+const GRACE: Duration = Duration::from_secs(40);
+
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,169 @@
+//! Whole runs against a recorder of a few lines: a perfect one passes, each flaw is found.
+
+use std::time::Duration;
+
+use holdfast_load::audit::{Audit, audit};
+use holdfast_load::invite::Codec;
+use holdfast_load::media::{Impairment, PortRange};
+use holdfast_load::run::{RunPlan, RunReport, run};
+use holdfast_load::uac::Transport;
+use tempfile::TempDir;
+
+use fake_recorder::{FakeRecorder, Flaws};
+
+mod fake_recorder;
+
+/// What a run against a recorder with these flaws shows. Each scenario has ports of its own, since
+/// they run side by side.
+fn scenario(
+    first_port: u16,
+    transport: Transport,
+    flaws: Flaws,
+    impairment: Impairment,
+) -> (RunReport, Audit, u64) {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().to_owned();
+    let recorder = match transport {
+        Transport::Udp => FakeRecorder::udp(root.clone(), flaws),
+        Transport::Tcp => FakeRecorder::tcp(root.clone(), flaws),
+    };
+    let plan = RunPlan {
+        target: recorder.address,
+        transport,
+        user: "1000".to_owned(),
+        run: format!("fake-{first_port}-{}", std::process::id()),
+        calls: 4,
+        rate: 20.0,
+        talk: Duration::from_secs(1),
+        codec: Codec::Pcmu,
+        ports: PortRange::new(first_port, first_port + 99).unwrap(),
+        impairment,
+    };
+    let report = run(plan, |_| {}).unwrap();
+    let audit = audit(&root, &report.truths, Duration::from_millis(300), |_| {}).unwrap();
+    let received = *recorder.received.lock().unwrap();
+    (report, audit, received)
+}
+
+#[test]
+fn a_perfect_recorder_passes_over_udp() {
+    let (report, audit, received) = scenario(
+        25_100,
+        Transport::Udp,
+        Flaws::default(),
+        Impairment::default(),
+    );
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert_eq!(
+        (report.packets_sent, received, report.send_failures),
+        (400, 400, 0)
+    );
+    assert_eq!((report.invite_us.len(), report.concurrent_max), (4, 4));
+    assert_eq!((report.reports, report.streams_without_report), (8, 0));
+    let perfect = Audit {
+        recordings: 4,
+        packets_right: 400,
+        ..Audit::default()
+    };
+    assert_eq!(audit, perfect);
+}
+
+#[test]
+fn a_perfect_recorder_passes_over_tcp() {
+    let (report, audit, received) = scenario(
+        25_200,
+        Transport::Tcp,
+        Flaws::default(),
+        Impairment::default(),
+    );
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert_eq!((received, audit.packets_right), (400, 400));
+    assert!(audit.is_perfect(), "{audit:?}");
+}
+
+#[test]
+fn damage_by_the_sender_is_known_to_the_checker() {
+    let damage = Impairment {
+        loss_ppm: 60_000,
+        duplicate_ppm: 60_000,
+        reorder_ppm: 60_000,
+        seed: 3,
+    };
+    let (report, audit, received) = scenario(25_300, Transport::Udp, Flaws::default(), damage);
+    let lost: u64 = report
+        .truths
+        .iter()
+        .flat_map(|call| &call.legs)
+        .map(|leg| leg.plan.counts().lost)
+        .sum();
+    assert!((8..50).contains(&lost), "{lost}");
+    assert_eq!(received, report.packets_sent);
+    assert!(audit.is_perfect(), "{audit:?}");
+    assert_eq!(audit.packets_right, 400 - lost);
+}
+
+#[test]
+fn one_forgotten_packet_fails_the_run() {
+    let flaws = Flaws {
+        forgets: Some(20),
+        ..Flaws::default()
+    };
+    let (report, audit, _) = scenario(25_400, Transport::Udp, flaws, Impairment::default());
+    assert!(report.failures.is_empty());
+    assert_eq!((audit.packets_missing, audit.packets_wrong), (4, 0));
+    assert!(!audit.is_perfect());
+}
+
+#[test]
+fn swapped_channels_fail_the_run() {
+    let flaws = Flaws {
+        swaps: true,
+        ..Flaws::default()
+    };
+    let (_, audit, _) = scenario(25_500, Transport::Udp, flaws, Impairment::default());
+    assert_eq!((audit.packets_right, audit.packets_missing), (0, 400));
+}
+
+#[test]
+fn a_repeated_invite_and_a_repeated_200_are_one_call() {
+    let flaws = Flaws {
+        deaf_at_first: true,
+        ..Flaws::default()
+    };
+    let (report, audit, received) = scenario(25_600, Transport::Udp, flaws, Impairment::default());
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert_eq!(received, 400);
+    assert!(audit.is_perfect(), "{audit:?}");
+    assert!(
+        report.invite_us.min() >= 500_000,
+        "the wait for timer A is part of the answer time"
+    );
+}
+
+#[test]
+fn refused_calls_fail_with_their_status() {
+    let flaws = Flaws {
+        refuses: Some(503),
+        ..Flaws::default()
+    };
+    let (report, _, received) = scenario(25_700, Transport::Udp, flaws, Impairment::default());
+    let reasons: Vec<_> = report.failures.values().collect();
+    assert_eq!(reasons, ["INVITE was answered 503"; 4]);
+    assert_eq!((received, report.truths.len()), (0, 0));
+}
+
+#[test]
+fn an_answer_without_the_offered_labels_fails_the_call() {
+    let flaws = Flaws {
+        relabels: true,
+        ..Flaws::default()
+    };
+    let (report, _, received) = scenario(25_800, Transport::Udp, flaws, Impairment::default());
+    assert_eq!(report.failures.len(), 4);
+    assert!(
+        report.failures[&0].contains("label 1"),
+        "{:?}",
+        report.failures
+    );
+    assert_eq!(received, 0);
+}
