@@ -5,8 +5,8 @@
 //! allowed, and all of them are reported, not the first alone.
 //!
 //! The crate is pure: what only the machine knows (cores, addresses, folders) is asked through
-//! [`Machine`]. The feature `machine` adds the real one and
-//! `load`.
+//! [`Machine`]. The feature `machine` adds the real one,
+//! `load` and `read`.
 
 mod check;
 mod clash;
@@ -22,7 +22,7 @@ mod raw;
 mod settings;
 
 #[cfg(feature = "machine")]
-pub use local::{LoadError, LocalMachine, load};
+pub use local::{LoadError, LocalMachine, load, read};
 pub use machine::{Interface, Machine};
 pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};

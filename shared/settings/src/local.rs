@@ -46,25 +46,34 @@ pub enum LoadError {
 
 /// Reads a settings file and holds it against this machine: what each process does at start.
 pub fn load(path: &Path) -> Result<Settings, LoadError> {
-    let read = |source| LoadError::Read {
+    let settings = read(path)?;
+    let checked = settings.check_machine(&LocalMachine);
+    checked.map_err(|source| LoadError::Refused {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    Ok(settings)
+}
+
+/// Reads a settings file that may be meant for another machine.
+pub fn read(path: &Path) -> Result<Settings, LoadError> {
+    let unread = |source| LoadError::Read {
         path: path.to_path_buf(),
         source,
     };
     let mut text = String::new();
     let limit = limits::FILE_SIZE_MAX;
-    let file = File::open(path).map_err(read)?;
+    let file = File::open(path).map_err(unread)?;
     file.take(limit + 1)
         .read_to_string(&mut text)
-        .map_err(read)?;
+        .map_err(unread)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > limit {
         return Err(LoadError::TooLarge {
             path: path.to_path_buf(),
             limit,
         });
     }
-    let checked = Settings::from_toml(&text)
-        .and_then(|settings| settings.check_machine(&LocalMachine).map(|()| settings));
-    checked.map_err(|source| LoadError::Refused {
+    Settings::from_toml(&text).map_err(|source| LoadError::Refused {
         path: path.to_path_buf(),
         source,
     })
