@@ -1,0 +1,106 @@
+# Holdfast: every target does its own set-up. As root missing Debian packages are installed; without
+# root the command to install them is printed.
+#
+#   make run            build, start both processes in the foreground; Ctrl-C ends them
+#   make demo           one real call, recorded
+#   make test           all tests            make test-e2e       those of the running system
+#   make lint           what has to be clean make fmt            format the code
+#   make test-coverage  line coverage        make env-test       what this machine can do
+#   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS
+#   make fuzz           random tests with new seeds for FUZZ_SECONDS
+#   make setup          packages and toolchain for all of these
+#   make clean          remove what was built (never recordings)
+#
+# Parameters: CONFIG=config/holdfast.toml PROFILE=release (or dev) FUZZ_SECONDS=300
+# SOAK_SECONDS=3600 CARGO_FLAGS= (such as --locked, --offline)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+CONFIG ?= config/holdfast.toml
+PROFILE ?= release
+CARGO_FLAGS ?=
+FUZZ_SECONDS ?= 300
+SOAK_SECONDS ?= 3600
+
+# A toolchain of rustup's own installer lies outside the PATH of a plain shell.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# cargo calls the folder of its dev profile "debug".
+BIN_DIR := $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+# One stamp for each machine: a target folder may be shared.
+STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
+
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf soak fuzz clean
+
+help:
+	@sed -n '/^# *make /s/^# *//p' Makefile
+
+setup: $(call STAMP,build) $(call STAMP,test) $(call STAMP,demo)
+
+$(call STAMP,build) $(call STAMP,test) $(call STAMP,demo): scripts/setup Cargo.toml
+	@scripts/setup $(lastword $(subst -, ,$(notdir $@)))
+	@mkdir -p $(dir $@) && touch $@
+
+build: $(call STAMP,build)
+	cargo build --workspace --bins --profile $(PROFILE) $(CARGO_FLAGS)
+
+run: build
+	@BIN_DIR=$(BIN_DIR) scripts/run --config $(CONFIG)
+
+demo: build $(call STAMP,demo)
+	@BIN_DIR=$(BIN_DIR) CONFIG=$(CONFIG) perf/demo/run
+
+# The tests of the running system start the binaries, so these are built first.
+test: $(call STAMP,build) $(call STAMP,test)
+	cargo build --workspace --bins $(CARGO_FLAGS)
+	cargo test --workspace $(CARGO_FLAGS)
+
+# Test files of the running system are named e2e_*.rs, wherever they stand.
+test-e2e: $(call STAMP,build) $(call STAMP,test)
+	cargo build --workspace --bins $(CARGO_FLAGS)
+	cargo test --workspace --test 'e2e_*' $(CARGO_FLAGS)
+
+test-coverage: $(call STAMP,build) $(call STAMP,test)
+	@cargo llvm-cov --version >/dev/null 2>&1 || { \
+	  echo "coverage needs cargo-llvm-cov:"; \
+	  echo "  rustup component add llvm-tools && cargo install --locked cargo-llvm-cov"; \
+	  exit 1; }
+	cargo llvm-cov --workspace --html $(CARGO_FLAGS)
+	cargo llvm-cov report --summary-only
+
+fmt: $(call STAMP,build)
+	cargo fmt --all
+
+lint: $(call STAMP,build)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features $(CARGO_FLAGS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features $(CARGO_FLAGS)
+	@if cargo deny --version >/dev/null 2>&1; then \
+	  cargo deny check licenses bans sources; \
+	else \
+	  echo "not checked: licences and sources (cargo install --locked cargo-deny)"; \
+	fi
+	@if command -v shellcheck >/dev/null; then \
+	  shellcheck .ci/run scripts/*; \
+	else \
+	  echo "not checked: scripts (apt-get install shellcheck)"; \
+	fi
+
+env-test:
+	@CONFIG=$(CONFIG) BIN_DIR=$(BIN_DIR) scripts/env-test
+
+perf: build $(call STAMP,demo)
+	@BIN_DIR=$(BIN_DIR) perf/calls/run
+
+soak: build $(call STAMP,demo)
+	@BIN_DIR=$(BIN_DIR) SECONDS_PER_CALL=$(SOAK_SECONDS) perf/calls/run
+
+fuzz: $(call STAMP,build)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+clean:
+	cargo clean
