@@ -1,3 +1,170 @@
-//! holdfast.
+//! `holdfast`: checks settings, lists, shows, verifies and exports recordings.
+//!
+//! It works on files alone, so it needs no running server and changes nothing a server has made.
+//! Exit status: 0 where all is well, 1 where something is wrong with what was looked at, 2 where
+//! the command itself was.
 
-fn main() {}
+mod catalogue;
+mod config;
+mod error;
+mod export;
+mod fingerprint;
+mod list;
+mod show;
+mod text;
+mod verify;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::CommandError;
+
+/// Checks the settings of a Holdfast recorder and reads its recordings.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Settings file [default: config/holdfast.toml or /etc/holdfast/holdfast.toml, else the
+    /// built-in defaults].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The settings file.
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
+    /// Published recordings.
+    Recordings(RecordingsArgs),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Hold the file against its rules and this machine, as the server does at start.
+    Check {
+        /// Leave out what depends on this machine: cores, addresses, folders.
+        #[arg(long)]
+        any_machine: bool,
+    },
+    /// Print what is in force, every key.
+    Show,
+    /// Print the SIP addresses of this machine that an SRC can be pointed at.
+    Uris,
+    /// Print the shipped file: every key with its default and what it does.
+    Default,
+}
+
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+struct RecordingsArgs {
+    /// Folder of the published recordings [default: recordings.dir of the settings].
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: RecordingsCommand,
+}
+
+#[derive(Subcommand)]
+enum RecordingsCommand {
+    /// List recordings, the oldest first.
+    List {
+        /// Those of one day (UTC) alone.
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = text::parse_day)]
+        day: Option<text::Day>,
+        /// The newest N alone.
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Show what the manifest of one recording says, and how loud its channels are.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Compute the SHA-256 of every file again and compare; exit status 1 where one differs.
+    Verify {
+        /// Its id, or the beginning of it.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Verify every recording.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Write the packets of one recording as pcapng, for Wireshark.
+    Export {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// The file to write; it must not exist yet.
+        #[arg(long, value_name = "FILE")]
+        pcap: PathBuf,
+        /// One stream alone, by its number.
+        #[arg(long, value_name = "NUMBER")]
+        stream: Option<u32>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let outcome = run(&cli, &mut out).and_then(|verdict| {
+        out.flush().map_err(CommandError::Output)?;
+        Ok(verdict)
+    });
+    match outcome {
+        Ok(Verdict::Well) => ExitCode::SUCCESS,
+        Ok(Verdict::Wrong) => ExitCode::from(1),
+        // Whoever reads the output has seen enough: `holdfast recordings list | head`.
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("holdfast: {}", error::chain(&error));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// What a command found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Well,
+    Wrong,
+}
+
+fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
+    let source = config::Source::choose(cli.config.as_deref());
+    let recordings = match &cli.command {
+        Command::Config(ConfigCommand::Check { any_machine }) => {
+            return config::check(out, &source, *any_machine, cli.json);
+        }
+        Command::Config(ConfigCommand::Show) => return config::show(out, &source, cli.json),
+        Command::Config(ConfigCommand::Uris) => return config::uris(out, &source, cli.json),
+        Command::Config(ConfigCommand::Default) => return config::default(out, cli.json),
+        Command::Recordings(recordings) => recordings,
+    };
+    let catalogue = match &recordings.dir {
+        Some(dir) => catalogue::Catalogue::new(dir.clone()),
+        None => catalogue::Catalogue::new(source.settings()?.recordings.dir),
+    };
+    match &recordings.command {
+        RecordingsCommand::List { day, last } => list::list(out, &catalogue, *day, *last, cli.json),
+        RecordingsCommand::Show { id } => show::show(out, &catalogue.find(id)?, cli.json),
+        RecordingsCommand::Verify { id, .. } => {
+            let entries = match id {
+                Some(id) => vec![catalogue.find(id)?],
+                None => catalogue.entries(None)?,
+            };
+            verify::verify(out, &entries, cli.json)
+        }
+        RecordingsCommand::Export { id, pcap, stream } => {
+            export::export(out, &catalogue.find(id)?, pcap, *stream, cli.json)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The folder of published recordings: `YYYY/MM/DD/<id>/`.
+//!
+//! Links are not followed, and what does not look like a recording is passed over.
+
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use holdfast_manifest::Manifest;
+use holdfast_units::RecordingId;
+
+use crate::error::CommandError;
+use crate::text::Day;
+
+/// A folder of published recordings.
+pub(crate) struct Catalogue {
+    dir: PathBuf,
+}
+
+/// A recording's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub id: RecordingId,
+    pub path: PathBuf,
+}
+
+impl Catalogue {
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// All recordings, or those of one day, by date and then by id. The folder has to be there.
+    pub fn entries(&self, day: Option<Day>) -> Result<Vec<Entry>, CommandError> {
+        fs::read_dir(&self.dir).map_err(|source| read_error(&self.dir, source))?;
+        let mut days = Vec::new();
+        if let Some(day) = day {
+            days.push(self.dir.join(day.folder()));
+        } else {
+            for year in numbered(&self.dir, 4)? {
+                for month in numbered(&year, 2)? {
+                    days.extend(numbered(&month, 2)?);
+                }
+            }
+        }
+        let mut entries = Vec::new();
+        for day in days {
+            let mut of_day: Vec<Entry> = folders(&day)?
+                .into_iter()
+                .filter_map(|(name, path)| {
+                    Some(Entry {
+                        id: name.parse().ok()?,
+                        path,
+                    })
+                })
+                .collect();
+            of_day.sort_by_key(|entry| entry.id);
+            entries.append(&mut of_day);
+        }
+        Ok(entries)
+    }
+
+    /// The one recording whose id is, or begins with, `text`.
+    pub fn find(&self, text: &str) -> Result<Entry, CommandError> {
+        let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
+        if text.len() < ID_PREFIX_LENGTH_MIN || text.len() > 32 || !text.bytes().all(is_hex) {
+            return Err(CommandError::NotAnId {
+                text: text.to_owned(),
+            });
+        }
+        let mut found = self.entries(None)?;
+        found.retain(|entry| entry.id.to_string().starts_with(text));
+        let text = text.to_owned();
+        match found.len() {
+            0 => Err(CommandError::NoSuchRecording {
+                text,
+                dir: self.dir.clone(),
+            }),
+            1 => Ok(found.remove(0)),
+            _ => {
+                let ids = found.iter().map(|entry| entry.id.to_string()).collect();
+                Err(CommandError::Ambiguous { text, ids })
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What `recording.json` says.
+    pub fn manifest(&self) -> Result<Manifest, CommandError> {
+        let json = self.manifest_json()?;
+        Manifest::from_json(&json).map_err(|source| CommandError::Manifest {
+            path: self.manifest_path(),
+            source,
+        })
+    }
+
+    /// The octets of `recording.json`.
+    pub fn manifest_json(&self) -> Result<Vec<u8>, CommandError> {
+        let path = self.manifest_path();
+        let mut json = Vec::new();
+        let file = File::open(&path).map_err(|source| read_error(&path, source))?;
+        let read = file.take(MANIFEST_SIZE_MAX + 1).read_to_end(&mut json);
+        let size = read.map_err(|source| read_error(&path, source))?;
+        if u64::try_from(size).unwrap_or(u64::MAX) > MANIFEST_SIZE_MAX {
+            return Err(CommandError::ManifestTooLarge {
+                path,
+                limit: MANIFEST_SIZE_MAX,
+            });
+        }
+        Ok(json)
+    }
+
+    fn manifest_path(&self) -> PathBuf {
+        self.path.join(holdfast_manifest::FILE_NAME)
+    }
+}
+
+/// Folders whose names are so many digits, in order.
+fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CommandError> {
+    let is_number =
+        |name: &str| name.len() == digits && name.bytes().all(|octet| octet.is_ascii_digit());
+    let mut found = folders(path)?;
+    found.retain(|(name, _)| is_number(name));
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The folders in a folder; none where it is not there.
+fn folders(path: &Path) -> Result<Vec<(String, PathBuf)>, CommandError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(read_error(path, source)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let folder = entry.and_then(|entry| named_folder(&entry));
+        found.extend(folder.map_err(|source| read_error(path, source))?);
+    }
+    Ok(found)
+}
+
+fn named_folder(entry: &DirEntry) -> io::Result<Option<(String, PathBuf)>> {
+    // The file type of an entry is that of a link itself, not of where it leads.
+    let is_folder = entry.file_type()?.is_dir();
+    let name = entry.file_name().into_string().ok().filter(|_| is_folder);
+    Ok(name.map(|name| (name, entry.path())))
+}
+
+pub(crate) fn read_error(path: &Path, source: io::Error) -> CommandError {
+    CommandError::Read {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// A manifest with the most gaps and marks it lists stays well below.
+const MANIFEST_SIZE_MAX: u64 = 64 << 20;
+/// Shorter beginnings of an id are typing errors.
+const ID_PREFIX_LENGTH_MIN: usize = 4;

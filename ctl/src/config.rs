@@ -1,0 +1,298 @@
+//! `holdfast config`: the settings file.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use holdfast_settings::{
+    DEFAULT_FILE, LoadError, LocalMachine, Machine, Problem, Settings, SettingsError, SipListen,
+    SipTransport, display_size, load, read,
+};
+use serde_json::{Value, json};
+
+use crate::Verdict;
+use crate::error::CommandError;
+
+/// Where settings come from.
+pub(crate) enum Source {
+    File(PathBuf),
+    BuiltIn,
+}
+
+impl Source {
+    /// The file that was named, else the first that is there of those the server is started with.
+    pub fn choose(named: Option<&Path>) -> Self {
+        if let Some(path) = named {
+            return Self::File(path.to_path_buf());
+        }
+        let there = USUAL_FILES.iter().find(|path| Path::new(path).exists());
+        there.map_or(Self::BuiltIn, |path| Self::File(PathBuf::from(path)))
+    }
+
+    /// The settings, not held against this machine: recordings may be read anywhere.
+    pub fn settings(&self) -> Result<Settings, LoadError> {
+        match self {
+            Self::File(path) => read(path),
+            Self::BuiltIn => Ok(Settings::default()),
+        }
+    }
+
+    fn settings_for_this_machine(&self) -> Result<Settings, LoadError> {
+        match self {
+            Self::File(path) => load(path),
+            Self::BuiltIn => {
+                let settings = Settings::default();
+                let checked = settings.check_machine(&LocalMachine);
+                let path = PathBuf::from(self.name());
+                checked.map_err(|source| LoadError::Refused { path, source })?;
+                Ok(settings)
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::BuiltIn => "(built-in defaults)".to_owned(),
+        }
+    }
+}
+
+/// `config check`
+pub(crate) fn check(
+    out: &mut dyn Write,
+    source: &Source,
+    any_machine: bool,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let settings = if any_machine {
+        source.settings()
+    } else {
+        source.settings_for_this_machine()
+    };
+    match settings {
+        Ok(settings) if json => {
+            let document = json!({
+                "file": source.name(),
+                "good": true,
+                "problems": [],
+                "settings": effective(&settings),
+            });
+            writeln!(out, "{document:#}")?;
+            Ok(Verdict::Well)
+        }
+        Ok(settings) => {
+            writeln!(out, "{} is good.", source.name())?;
+            summary(out, &settings)?;
+            Ok(Verdict::Well)
+        }
+        Err(LoadError::Refused { source: error, .. }) => {
+            refused(out, source, &error, json)?;
+            Ok(Verdict::Wrong)
+        }
+        Err(error @ (LoadError::Read { .. } | LoadError::TooLarge { .. })) => Err(error.into()),
+    }
+}
+
+/// `config show`
+pub(crate) fn show(
+    out: &mut dyn Write,
+    source: &Source,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let settings = source.settings()?;
+    if json {
+        writeln!(out, "{:#}", effective(&settings))?;
+    } else {
+        writeln!(out, "# {}", source.name())?;
+        write!(out, "{}", settings.to_toml())?;
+    }
+    Ok(Verdict::Well)
+}
+
+/// `config default`
+pub(crate) fn default(out: &mut dyn Write, json: bool) -> Result<Verdict, CommandError> {
+    if json {
+        writeln!(out, "{:#}", effective(&Settings::default()))?;
+    } else {
+        write!(out, "{DEFAULT_FILE}")?;
+    }
+    Ok(Verdict::Well)
+}
+
+/// `config uris`
+pub(crate) fn uris(
+    out: &mut dyn Write,
+    source: &Source,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let settings = source.settings()?;
+    let interfaces = LocalMachine
+        .interfaces()
+        .map_err(CommandError::Interfaces)?;
+    let local: Vec<IpAddr> = interfaces.into_iter().flat_map(|it| it.addresses).collect();
+    let uris: Vec<String> = settings
+        .sip
+        .listen
+        .iter()
+        .flat_map(|listen| uris_of(listen, &local))
+        .collect();
+    if json {
+        writeln!(out, "{:#}", json!(uris))?;
+    } else {
+        for uri in &uris {
+            writeln!(out, "{uri}")?;
+        }
+    }
+    Ok(Verdict::Well)
+}
+
+/// Where a listener is reached: an unspecified address stands for those of its family that
+/// others can reach, or for loopback where there is no other.
+fn uris_of(listen: &SipListen, local: &[IpAddr]) -> Vec<String> {
+    let address = listen.address;
+    let mut hosts = vec![address.ip()];
+    if address.ip().is_unspecified() {
+        hosts = local
+            .iter()
+            .copied()
+            .filter(|ip| ip.is_ipv4() == address.is_ipv4())
+            .collect();
+        if hosts.iter().any(|ip| is_reachable(*ip)) {
+            hosts.retain(|ip| is_reachable(*ip));
+        }
+    }
+    let transport = match listen.transport {
+        SipTransport::Udp => "udp",
+        SipTransport::Tcp => "tcp",
+    };
+    let uri = |host| {
+        format!(
+            "sip:{};transport={transport}",
+            SocketAddr::new(host, address.port())
+        )
+    };
+    hosts.into_iter().map(uri).collect()
+}
+
+/// Whether other machines can name this address as it stands.
+fn is_reachable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    }
+}
+
+/// What follows from the settings and is easily overlooked.
+fn summary(out: &mut dyn Write, settings: &Settings) -> Result<(), CommandError> {
+    for listen in &settings.sip.listen {
+        let transport = match listen.transport {
+            SipTransport::Udp => "UDP",
+            SipTransport::Tcp => "TCP",
+        };
+        writeln!(out, "  SIP over {transport} on {}", listen.address)?;
+    }
+    let media = &settings.media;
+    for (shard, core) in media.cores.iter().enumerate() {
+        if let Some(ports) = media.shard_ports(shard) {
+            let (first, last, pairs) = (ports.first, ports.last, ports.pairs());
+            writeln!(
+                out,
+                "  core {core} receives {pairs} streams on ports {first}-{last}"
+            )?;
+        }
+    }
+    let journal = &settings.journal;
+    let shards = u64::try_from(media.cores.len()).unwrap_or(u64::MAX);
+    let octets = journal
+        .segment_size
+        .saturating_mul(u64::from(journal.segments_max))
+        .saturating_mul(shards);
+    writeln!(
+        out,
+        "  journal in {}, {}",
+        journal.dir.display(),
+        display_size(octets)
+    )?;
+    writeln!(out, "  recordings in {}", settings.recordings.dir.display())?;
+    Ok(())
+}
+
+fn refused(
+    out: &mut dyn Write,
+    source: &Source,
+    error: &SettingsError,
+    json: bool,
+) -> Result<(), CommandError> {
+    if json {
+        let problem = |problem: &Problem| {
+            json!({
+                "key": problem.key,
+                "line": problem.line,
+                "message": problem.to_string(),
+            })
+        };
+        let problems: Vec<Value> = error.problems().iter().map(problem).collect();
+        let document = json!({ "file": source.name(), "good": false, "problems": problems });
+        writeln!(out, "{document:#}")?;
+    } else {
+        writeln!(out, "{} is refused:", source.name())?;
+        for problem in error.problems() {
+            writeln!(out, "  {problem}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Every key with its value. `Settings` is written and read here by the same library.
+fn effective(settings: &Settings) -> Value {
+    let table: toml::Table = settings
+        .to_toml()
+        .parse()
+        .expect("what was written as TOML reads");
+    serde_json::to_value(table).expect("tables of plain values")
+}
+
+/// Where the server's settings usually are, the nearest first.
+const USUAL_FILES: [&str; 2] = ["config/holdfast.toml", "/etc/holdfast/holdfast.toml"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unspecified_address_stands_for_those_that_others_can_reach() {
+        let local: Vec<IpAddr> = ["127.0.0.1", "192.0.2.1", "::1", "fe80::1", "2001:db8::1"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
+        for (listen, local, expected) in [
+            (
+                "udp:0.0.0.0:5060",
+                &local[..],
+                vec!["sip:192.0.2.1:5060;transport=udp"],
+            ),
+            (
+                "tcp:[::]:5060",
+                &local[..],
+                vec!["sip:[2001:db8::1]:5060;transport=tcp"],
+            ),
+            (
+                "udp:0.0.0.0:5060",
+                &local[..1],
+                vec!["sip:127.0.0.1:5060;transport=udp"],
+            ),
+            (
+                "tcp:127.0.0.1:6000",
+                &local[..],
+                vec!["sip:127.0.0.1:6000;transport=tcp"],
+            ),
+        ] {
+            let settings = Settings::from_toml(&format!("[sip]\nlisten = [\"{listen}\"]"));
+            assert_eq!(
+                uris_of(&settings.unwrap().sip.listen[0], local),
+                expected,
+                "{listen}"
+            );
+        }
+    }
+}

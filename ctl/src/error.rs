@@ -1,0 +1,60 @@
+//! Why a command could not be carried out.
+
+use std::io;
+use std::path::PathBuf;
+
+use holdfast_settings::LoadError;
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("the settings do not serve")]
+    Settings(#[from] LoadError),
+    #[error("the network interfaces cannot be listed")]
+    Interfaces(#[source] io::Error),
+    #[error("reading {path}", path = path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("writing {path}", path = path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{path} is there already; name another file", path = path.display())]
+    FileExists { path: PathBuf },
+    #[error("writing the output")]
+    Output(#[from] io::Error),
+    #[error("{path} is not a good manifest", path = path.display())]
+    Manifest {
+        path: PathBuf,
+        source: holdfast_manifest::ReadManifestError,
+    },
+    #[error("{path} is larger than {limit} octets: not a manifest", path = path.display())]
+    ManifestTooLarge { path: PathBuf, limit: u64 },
+    #[error("{text:?} is not the beginning of a recording's id: 4 to 32 lower-case hex digits")]
+    NotAnId { text: String },
+    #[error("no recording {text} in {dir}", dir = dir.display())]
+    NoSuchRecording { text: String, dir: PathBuf },
+    #[error("{text} begins the ids of several recordings: {}", ids.join(", "))]
+    Ambiguous { text: String, ids: Vec<String> },
+    #[error(
+        "recording {id} has no packets of that kind kept; \
+         recordings.keep_packets = \"always\" keeps all of them"
+    )]
+    NoPackets { id: String },
+    #[error("{path} does not read as a track", path = path.display())]
+    Track {
+        path: PathBuf,
+        source: holdfast_track::ReadTrackError,
+    },
+}
+
+/// An error with what caused it, on one line unless the cause itself has several.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        let separator = if cause.contains('\n') { ":\n" } else { ": " };
+        text.push_str(separator);
+        text.push_str(&cause);
+        source = error.source();
+    }
+    text
+}

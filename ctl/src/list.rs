@@ -1,0 +1,90 @@
+//! `holdfast recordings list`
+
+use std::io::Write;
+
+use holdfast_manifest::Manifest;
+use serde_json::{Value, json};
+
+use crate::Verdict;
+use crate::catalogue::{Catalogue, Entry};
+use crate::error::{self, CommandError};
+use crate::text::{self, Day};
+
+/// Lists recordings in the order they began; those whose manifest does not read stand last.
+pub(crate) fn list(
+    out: &mut dyn Write,
+    catalogue: &Catalogue,
+    day: Option<Day>,
+    last: Option<usize>,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let mut good = Vec::new();
+    let mut broken = Vec::new();
+    for entry in catalogue.entries(day)? {
+        match entry.manifest() {
+            Ok(manifest) => good.push((manifest, entry)),
+            Err(error) => broken.push((entry, error::chain(&error))),
+        }
+    }
+    good.sort_by_key(|(manifest, entry)| (manifest.started, entry.id));
+    let passed_over = last.map_or(0, |last| good.len().saturating_sub(last));
+    let shown = good.get(passed_over..).unwrap_or_default();
+    if json {
+        let mut rows: Vec<Value> = shown
+            .iter()
+            .map(|(it, entry)| json_row(it, entry))
+            .collect();
+        rows.extend(broken.iter().map(|(entry, error)| {
+            json!({ "id": entry.id.to_string(), "path": entry.path, "error": error })
+        }));
+        writeln!(out, "{:#}", Value::Array(rows))?;
+    } else {
+        let header = [
+            "STARTED (UTC)",
+            "DURATION",
+            "STREAMS",
+            "END",
+            "ID",
+            "PARTIES",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        rows.extend(shown.iter().map(|(manifest, _)| text_row(manifest)));
+        write!(out, "{}", text::columns(&rows))?;
+        for (_, error) in &broken {
+            writeln!(out, "{error}")?;
+        }
+    }
+    Ok(if broken.is_empty() {
+        Verdict::Well
+    } else {
+        Verdict::Wrong
+    })
+}
+
+fn text_row(manifest: &Manifest) -> Vec<String> {
+    vec![
+        text::moment(manifest.started),
+        text::span(manifest.duration_ms),
+        manifest.streams.len().to_string(),
+        text::end_reason(manifest.end_reason),
+        manifest.id.to_string(),
+        text::parties(&manifest.call),
+    ]
+}
+
+fn json_row(manifest: &Manifest, entry: &Entry) -> Value {
+    json!({
+        "id": manifest.id.to_string(),
+        "path": entry.path,
+        "started": manifest.started.to_string(),
+        "ended": manifest.ended.to_string(),
+        "duration_ms": manifest.duration_ms,
+        "end_reason": manifest.end_reason,
+        "call_id": manifest.call.sip.call_id,
+        "participants": manifest.call.participants,
+        "streams": manifest.streams.len(),
+        "packets": manifest.streams.iter().map(|it| it.packets).sum::<u64>(),
+        "lost": manifest.streams.iter().map(|it| it.lost).sum::<u64>(),
+        "flags": manifest.flags,
+    })
+}

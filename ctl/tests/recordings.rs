@@ -1,0 +1,330 @@
+//! `holdfast recordings`: published recordings as an operator finds them.
+
+mod common;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use common::{Sandbox, id, moment};
+use holdfast_track::wav::{SampleFormat, WavHeader};
+use holdfast_track::{Flags, Kind, Lsn, Record, SourceAddresses, encode_record};
+use serde_json::Value;
+
+#[test]
+fn list_is_in_the_order_of_time_and_passes_over_what_is_no_recording() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(0xaa), moment(0), &[]);
+    sandbox.publish(id(0x11), moment(60), &[]);
+    sandbox.publish(id(0x22), moment(86_400), &[]);
+    sandbox.write("var/recordings/incoming/x/1.track", "");
+    sandbox.write("var/recordings/2026/11/22/notes/readme.txt", "");
+    sandbox.write("var/recordings/2026/11/readme.txt", "");
+
+    let text = sandbox.holdfast(&["recordings", "list"]);
+    assert_eq!(text.status, 0, "{}", text.stderr);
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert_eq!(lines.len(), 4, "{}", text.stdout);
+    assert!(lines[0].starts_with("STARTED (UTC)"));
+    assert!(lines[1].starts_with("2026-11-22 10:00:00  0:01.000  1        bye  aaaaaaaa"));
+    assert!(lines[1].ends_with("sip:alice@example.com / sip:bob@example.com"));
+    assert!(lines[2].contains(&id(0x11).to_string()));
+    assert!(lines[3].contains(&id(0x22).to_string()));
+
+    let json = |arguments: &[&str]| -> Vec<String> {
+        let arguments = [&["recordings", "list", "--json"], arguments].concat();
+        let rows: Vec<Value> = serde_json::from_str(&sandbox.holdfast(&arguments).stdout).unwrap();
+        rows.iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(json(&["--day", "2026-11-23"]), [id(0x22).to_string()]);
+    assert_eq!(json(&["--last", "1"]), [id(0x22).to_string()]);
+    assert!(json(&["--day", "2025-01-01"]).is_empty());
+}
+
+#[test]
+fn a_manifest_that_does_not_read_is_told_and_hides_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[]);
+    let folder = sandbox.publish(id(2), moment(0), &[]);
+    fs::write(folder.join("recording.json"), "{").unwrap();
+    let outcome = sandbox.holdfast(&["recordings", "list"]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stdout.contains(&id(1).to_string()));
+    assert!(
+        outcome
+            .stdout
+            .contains("recording.json is not a good manifest"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+#[test]
+fn recordings_are_found_by_the_beginning_of_their_id() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(0xab), moment(0), &[]);
+    let status_and_error = |text: &str| {
+        let outcome = sandbox.holdfast(&["recordings", "show", text]);
+        (outcome.status, outcome.stderr)
+    };
+    assert_eq!(status_and_error("abab"), (0, String::new()));
+    for wrong in ["aba", "ABAB", "../..", "abab/", &"ab".repeat(17)] {
+        let (status, error) = status_and_error(wrong);
+        assert_eq!(status, 1, "{wrong}");
+        assert!(
+            error.contains("is not the beginning of a recording's id"),
+            "{error}"
+        );
+    }
+    assert!(
+        status_and_error("abac")
+            .1
+            .contains("no recording abac in var/recordings")
+    );
+    sandbox.publish(id(0xab), moment(86_400), &[]);
+    assert!(
+        status_and_error("abab")
+            .1
+            .contains("begins the ids of several recordings")
+    );
+}
+
+#[test]
+fn show_tells_who_how_loud_and_how_much() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[("audio.wav", &wav())]);
+    let outcome = sandbox.holdfast(&["recordings", "show", "0101"]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    for expected in [
+        "recording  01010101010101010101010101010101\n",
+        "duration   0:01.000\n",
+        "0        -0.2      -0.2       alice sip:alice@example.com (label 1)\n",
+        "1        -inf      -inf       bob sip:bob@example.com (label 2)\n",
+        "1       1      0        ",
+        "file       audio.wav (",
+    ] {
+        assert!(
+            outcome.stdout.contains(expected),
+            "no {expected:?} in\n{}",
+            outcome.stdout
+        );
+    }
+    let json = sandbox
+        .holdfast(&["recordings", "show", "0101", "--json"])
+        .stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(json["levels"][0]["peak_dbfs"].as_f64().unwrap() > -0.5);
+    assert_eq!(json["manifest"]["end_reason"], "bye");
+}
+
+#[test]
+fn verify_finds_every_kind_of_change() {
+    type Change = fn(&Sandbox, &std::path::Path);
+    let cases: [(&str, bool, Change); 7] = [
+        ("nothing", true, |_, _| {}),
+        (
+            "waveform.png: not named by the manifest",
+            true,
+            |_, folder| {
+                fs::write(folder.join("waveform.png"), "png").unwrap();
+            },
+        ),
+        ("audio.wav: SHA-256 DIFFERS", false, |_, folder| {
+            let mut content = fs::read(folder.join("audio.wav")).unwrap();
+            *content.last_mut().unwrap() ^= 1;
+            fs::write(folder.join("audio.wav"), content).unwrap();
+        }),
+        ("audio.wav: SIZE DIFFERS", false, |_, folder| {
+            fs::write(folder.join("audio.wav"), "short").unwrap();
+        }),
+        ("metadata/0001.xml: MISSING", false, |_, folder| {
+            fs::remove_file(folder.join("metadata/0001.xml")).unwrap();
+        }),
+        (
+            "audio.wav: UNREADABLE: not a plain file",
+            false,
+            |sandbox, folder| {
+                fs::rename(folder.join("audio.wav"), sandbox.path("elsewhere.wav")).unwrap();
+                let target = sandbox.path("elsewhere.wav");
+                std::os::unix::fs::symlink(target, folder.join("audio.wav")).unwrap();
+            },
+        ),
+        (
+            "recording.json is not a good manifest",
+            false,
+            |_, folder| {
+                fs::write(folder.join("recording.json"), "{\"format\": 1}").unwrap();
+            },
+        ),
+    ];
+    for (expected, is_good, change) in cases {
+        let sandbox = Sandbox::new();
+        let files: [(&str, &[u8]); 2] = [("audio.wav", &wav()), ("metadata/0001.xml", b"<r/>")];
+        let folder = sandbox.publish(id(1), moment(0), &files);
+        change(&sandbox, &folder);
+        let outcome = sandbox.holdfast(&["recordings", "verify", "0101"]);
+        assert_eq!(
+            outcome.status == 0,
+            is_good,
+            "{expected}: {}",
+            outcome.stdout
+        );
+        assert!(
+            expected == "nothing" || outcome.stdout.contains(expected),
+            "{}",
+            outcome.stdout
+        );
+        let json = sandbox
+            .holdfast(&["recordings", "verify", "--all", "--json"])
+            .stdout;
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json[0]["good"], is_good, "{expected}");
+    }
+}
+
+#[test]
+fn a_manifest_cannot_lead_verify_out_of_the_recording() {
+    let sandbox = Sandbox::new();
+    sandbox.write("var/secret", "secret");
+    let folder = sandbox.publish(id(1), moment(0), &[("audio.wav", b"secret")]);
+    let manifest = fs::read_to_string(folder.join("recording.json")).unwrap();
+    for name in [
+        "../../../../../secret",
+        "/etc/passwd",
+        "./audio.wav/../audio.wav",
+    ] {
+        let changed = manifest.replace("\"audio.wav\"", &format!("\"{name}\""));
+        fs::write(folder.join("recording.json"), changed).unwrap();
+        let outcome = sandbox.holdfast(&["recordings", "verify", "0101"]);
+        assert_eq!(outcome.status, 1);
+        assert!(
+            outcome.stdout.contains("NAME LEADS OUT OF THE RECORDING"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn export_writes_what_was_kept_once_and_wireshark_reads_it() {
+    let sandbox = Sandbox::new();
+    let tracks = [
+        ("streams/1.track", &track(30_000)[..]),
+        ("streams/2.track", &track(30_002)),
+    ];
+    sandbox.publish(id(1), moment(0), &tracks);
+    let all = sandbox.holdfast(&["recordings", "export", "0101", "--pcap", "all.pcapng"]);
+    assert_eq!(all.status, 0, "{}", all.stderr);
+    assert_eq!(all.stdout, "6 packets of 2 streams in all.pcapng\n");
+    let one = [
+        "recordings",
+        "export",
+        "0101",
+        "--pcap",
+        "one.pcapng",
+        "--stream",
+        "2",
+        "--json",
+    ];
+    let one: Value = serde_json::from_str(&sandbox.holdfast(&one).stdout).unwrap();
+    assert_eq!(one["packets"], 3);
+
+    let before = fs::read(sandbox.path("all.pcapng")).unwrap();
+    let again = sandbox.holdfast(&["recordings", "export", "0101", "--pcap", "all.pcapng"]);
+    assert_eq!(again.status, 1);
+    assert!(
+        again.stderr.contains("all.pcapng is there already"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(fs::read(sandbox.path("all.pcapng")).unwrap(), before);
+
+    let mut tshark = Command::new("tshark");
+    tshark
+        .args(["-n", "-T", "fields", "-e", "udp.dstport", "-r"])
+        .arg(sandbox.path("one.pcapng"));
+    match tshark.output() {
+        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "30002\n".repeat(3)),
+        Err(error) => eprintln!("SKIPPED: tshark did not read the export: {error}"),
+    }
+}
+
+#[test]
+fn export_of_a_recording_without_packets_says_how_to_keep_them() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[]);
+    let outcome = sandbox.holdfast(&["recordings", "export", "0101", "--pcap", "x.pcapng"]);
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome
+            .stderr
+            .contains("recordings.keep_packets = \"always\""),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!sandbox.path("x.pcapng").exists());
+}
+
+/// One second of stereo, linear: near full scale on the left, zeros on the right.
+fn wav() -> Vec<u8> {
+    let (format, channels, sample_rate) = (SampleFormat::Pcm16, 2, 8_000);
+    let mut file = WavHeader {
+        format,
+        channels,
+        sample_rate,
+        frames: 8_000,
+    }
+    .encode();
+    let frame = [32_000_i16.to_le_bytes(), 0_i16.to_le_bytes()].concat();
+    file.extend_from_slice(&frame.repeat(8_000));
+    file
+}
+
+/// A track with three packets to this port.
+fn track(port: u16) -> Vec<u8> {
+    let address = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
+    let mut source = Vec::new();
+    SourceAddresses {
+        remote: address(40_000),
+        local: address(port),
+    }
+    .encode(&mut source);
+    let mut file = Vec::new();
+    let mut put = |lsn, kind, payload: &[u8]| {
+        let (lsn, arrival) = (Lsn(lsn), moment(lsn));
+        let record = Record {
+            kind,
+            source: 1,
+            flags: Flags::NONE,
+            lsn,
+            arrival,
+            payload,
+        };
+        encode_record(&mut file, &record).unwrap();
+    };
+    put(1, Kind::Source, &source);
+    for lsn in 2..5 {
+        put(
+            lsn,
+            Kind::Packet,
+            &[
+                0x80,
+                0,
+                0,
+                u8::try_from(lsn).unwrap(),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                9,
+                1,
+            ],
+        );
+    }
+    file
+}
