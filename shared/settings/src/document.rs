@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn the_line_of_each_key_and_item() {
-        let text = "# comment\n[sip]\nstrict = true\nlisten = [\n  \"udp:0.0.0.0:1\",\n  \"tcp:0.0.0.0:1\",\n]\n";
+        let text = "# comment\n[sip]\nstrict = true\nlisten = [\n  \"udp:0.0.0.0:1\",\n\
+                    \"tcp:0.0.0.0:1\",\n]\n";
         let document = read(text).unwrap();
         let line = |key: &str| document.line_by_key.get(key).copied();
         assert_eq!(line("sip"), Some(2));
