@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shell functions that the tools under perf/ share. Sourced, never run.
 
 perf_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -61,58 +62,66 @@ stop_process() { # PID
     wait "$1" 2>/dev/null || true
 }
 
-# Builds the given packages; prints the folder of the binaries.
-build() { # PROFILE PACKAGE...
-    local profile=$1 flag=() package
-    shift
-    [ "$profile" = release ] && flag=(--release)
-    for package in "$@"; do flag+=(-p "$package"); done
-    need cargo 'rustup, then: rustup default stable'
-    (cd "$root_dir" && cargo build --locked "${flag[@]}") >&2 || fail "the build failed"
-    echo "${CARGO_TARGET_DIR:-$root_dir/target}/$profile"
+# Sets bin_dir to where the binaries are: BIN_DIR where the caller gives it, else a release build.
+find_binaries() {
+    bin_dir=${BIN_DIR:-}
+    if [ -z "$bin_dir" ]; then
+        need cargo 'rustup; then: rustup default stable'
+        (cd "$root_dir" && cargo build --release --bins -p holdfast-media -p holdfast-signaling \
+            -p holdfast-load) >&2 || fail "the build failed"
+        bin_dir=${CARGO_TARGET_DIR:-$root_dir/target}/release
+    fi
+    local binary
+    for binary in holdfast-media holdfast-signaling holdfast-load; do
+        [ -x "$bin_dir/$binary" ] || fail "no $bin_dir/$binary: make build"
+    done
 }
 
-# Writes a configuration for a server of our own below FOLDER.
-write_config() { # FOLDER SIP_PORT HTTP_PORT FIRST_MEDIA_PORT LAST_MEDIA_PORT CORE
+# Writes the configuration of a server of our own. What is not said here has its default.
+write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT HTTP_PORT MEDIA_PORTS CORE
     cat <<TOML
 [node]
 name = "perf"
 state_dir = "$1/state"
-control_socket = "$1/control.sock"
+control_socket = "$3"
 
 [sip]
-listen = ["udp:127.0.0.1:$2", "tcp:127.0.0.1:$2"]
-advertise = "127.0.0.1"
+listen = ["udp:127.0.0.1:$4", "tcp:127.0.0.1:$4"]
 
 [media]
-ingest = "udp"
-address = "127.0.0.1"
-ports = "$4-$5"
-cores = [$6]
+ingest = "${INGEST:-udp}"
+ports = "$6"
+cores = [$7]
 
 [recordings]
-dir = "$1/recordings"
+dir = "$2"
 
 [http]
-listen = "127.0.0.1:$3"
+listen = "127.0.0.1:$5"
 TOML
 }
 
-# Starts both processes with FOLDER/holdfast.toml; sets media_pid and signaling_pid.
-start_server() { # BIN_DIR FOLDER SIP_PORT LOAD_BINARY
-    "$1/holdfast-media" --config "$2/holdfast.toml" >"$2/media.log" 2>&1 </dev/null &
+# Starts both processes with FOLDER/holdfast.toml and waits until they take calls; sets media_pid
+# and signaling_pid. Their logs are FOLDER/media.log and FOLDER/signaling.log.
+start_server() { # FOLDER SIP_PORT
+    # The udp ingest has two sockets for each stream.
+    ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || true
+    "$bin_dir/holdfast-media" --config "$1/holdfast.toml" >"$1/media.log" 2>&1 </dev/null &
     media_pid=$!
-    "$1/holdfast-signaling" --config "$2/holdfast.toml" >"$2/signaling.log" 2>&1 </dev/null &
+    "$bin_dir/holdfast-signaling" --config "$1/holdfast.toml" >"$1/signaling.log" 2>&1 </dev/null &
     signaling_pid=$!
-    local _
+    local _ name
     for _ in $(seq 60); do
-        "$4" options --target "127.0.0.1:$3" --timeout-ms 500 >/dev/null 2>&1 && return 0
-        kill -0 "$media_pid" 2>/dev/null || fail "holdfast-media ended: $(tail -n 5 "$2/media.log")"
-        kill -0 "$signaling_pid" 2>/dev/null ||
-            fail "holdfast-signaling ended: $(tail -n 5 "$2/signaling.log")"
+        "$bin_dir/holdfast-load" options --target "127.0.0.1:$2" --timeout-ms 500 >/dev/null 2>&1 &&
+            return 0
+        for name in media signaling; do
+            local pid=${name}_pid
+            kill -0 "${!pid}" 2>/dev/null ||
+                fail "holdfast-$name ended: $(tail -n 5 "$1/$name.log")"
+        done
         sleep 0.2
     done
-    fail "the server does not answer OPTIONS: $(tail -n 5 "$2/signaling.log" "$2/media.log")"
+    fail "the server does not answer OPTIONS: $(tail -n 5 "$1/signaling.log" "$1/media.log")"
 }
 
 # Signaling first: it closes the calls, the engine then publishes them.
