@@ -83,6 +83,9 @@ fn a_bye_of_the_peer_stops_the_copies() {
     let ok = world.one_sent();
     world.receive(&invite.then("BYE", 2).tagged(&ok.to_tag()).text());
     let tx = world.one_tx();
+    // The layer above takes its time.
+    world.pass_ms(3_000);
+    assert!(world.take_sent().is_empty());
     world.respond(tx, holdfast_sip::Status::OK);
     assert_eq!(world.starts(), ["SIP/2.0 200 OK"]);
     assert!(matches!(

@@ -282,3 +282,36 @@ fn beyond_the_dialogs_503_until_one_ends() {
     world.receive(&second.text());
     assert_eq!(world.event_names(), ["Invite"]);
 }
+
+/// An INVITE counts once towards the dialogs to come, from its arrival to its answer.
+#[test]
+fn a_refused_invite_makes_room_at_once_and_only_once() {
+    let limits = Limits {
+        dialogs_max: 1,
+        ..Limits::default()
+    };
+    let mut world = World::with(
+        Transport::Udp,
+        EndpointConfig {
+            limits,
+            ..Default::default()
+        },
+    );
+    let call = |name: &str| {
+        let mut invite = Ask::new("INVITE").branch(&format!("z9hG4bK-{name}"));
+        invite.call_id = name.to_owned();
+        invite.text()
+    };
+    world.receive(&call("first"));
+    let tx = world.one_tx();
+    world.receive(&call("second"));
+    assert_eq!(world.starts(), ["SIP/2.0 503 Service Unavailable"]);
+    world.respond(tx, Status::FORBIDDEN);
+    world.receive(&call("third"));
+    assert_eq!(world.event_names(), ["Invite"]);
+    // The transactions of the refused ones end; the third is still being decided.
+    world.pass_ms(40_000);
+    world.take_sent();
+    world.receive(&call("fourth"));
+    assert_eq!(world.starts(), ["SIP/2.0 503 Service Unavailable"]);
+}
