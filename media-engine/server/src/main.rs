@@ -1,3 +1,329 @@
-//! holdfast-media.
+//! The media engine: receives RTP on a slice of the port range per core, keeps every packet in a
+//! journal before anything else happens to it, and publishes recordings.
+//!
+//! This crate is a shell: it moves packets, bytes and time to the shards, which decide.
+//!
+//! ```text
+//!   control ◄─► shard-0 … (glommio, pinned) ─► disk-0 … ─► publish-0 …
+//! ```
 
-fn main() {}
+mod block;
+mod control;
+mod disk;
+mod incoming;
+mod publish;
+mod recovery;
+mod segments;
+mod shard_loop;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use crossbeam_channel::{bounded, unbounded};
+use holdfast_control::ShardPorts;
+use holdfast_journal::{Shard, WriterConfig};
+use holdfast_rtp::{GuardConfig, SourcePolicy};
+use holdfast_settings::{IngestKind, LoadError, LogFormat, Settings};
+use holdfast_shard::ShardConfig;
+use holdfast_sys::seqpacket::Listener;
+use tracing::{error, info, warn};
+
+use crate::control::{Control, wait_until};
+use crate::incoming::Incoming;
+use crate::publish::Publisher;
+use crate::shard_loop::{BLOCK_SIZE, ShardSetup};
+
+/// The media engine of Holdfast, a SIPREC session recording server.
+#[derive(Parser)]
+#[command(name = "holdfast-media", version)]
+struct Arguments {
+    /// Settings file.
+    #[arg(long, value_name = "FILE", default_value = "config/holdfast.toml")]
+    config: PathBuf,
+}
+
+/// Segments that a journal keeps for use again.
+const REUSABLE_SEGMENTS_MAX: usize = 4;
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}")]
+    Settings(LoadError),
+    #[error("{path}")]
+    Folder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("another media engine uses {path}")]
+    Running { path: PathBuf },
+    #[error("the control socket {path}")]
+    Socket {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("recovering what was recorded before")]
+    Recover(#[source] recovery::RecoverError),
+    #[error("starting a thread")]
+    Thread(#[source] std::io::Error),
+    #[error("no shard could start: see above")]
+    NoShard,
+    #[error(
+        "media.ingest = \"packet-ring\" is not built into this version; use \"auto\" or \"udp\""
+    )]
+    Ingest,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match holdfast_settings::load(&arguments.config) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!(
+                "holdfast-media: {}",
+                disk::chain(&StartError::Settings(error))
+            );
+            return ExitCode::from(2);
+        }
+    };
+    start_log(&settings);
+    match run(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = disk::chain(&error), "the media engine does not run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(settings: &Settings) -> Result<(), StartError> {
+    if settings.media.ingest == IngestKind::PacketRing {
+        return Err(StartError::Ingest);
+    }
+    raise_descriptor_limit();
+    for folder in [
+        &settings.node.state_dir,
+        &settings.journal.dir,
+        &settings.recordings.dir,
+        &settings.recordings.incoming_dir,
+    ] {
+        fs::create_dir_all(folder).map_err(|source| StartError::Folder {
+            path: folder.clone(),
+            source,
+        })?;
+    }
+    let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
+    let slices = slices(settings);
+    let incoming = Incoming::new(settings.recordings.incoming_dir.clone());
+    let recovered = recovery::recover(&recovery::Settings {
+        journal_dir: &settings.journal.dir,
+        incoming: &incoming,
+        segment_size: settings.journal.segment_size,
+        slices: &slices,
+    })
+    .map_err(StartError::Recover)?;
+    let publisher = Publisher::new(
+        incoming.clone(),
+        settings.recordings.dir.clone(),
+        settings.node.name.clone(),
+        settings.recordings.keep_packets,
+    );
+    let (publish, publishers) =
+        disk::start_publishers(settings.recordings.publish_threads, &publisher)
+            .map_err(StartError::Thread)?;
+    let (event_sender, events) = unbounded();
+    let (ready_sender, ready) = bounded(slices.len());
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut commands, mut threads) = (Vec::new(), Vec::new());
+    for (index, one) in recovered.into_iter().enumerate() {
+        let (command_sender, command_queue) = unbounded();
+        let checkpoint = recovery::checkpoint_path(&settings.journal.dir, index as u16);
+        let disk =
+            disk::start(index, &incoming, checkpoint, &publish).map_err(StartError::Thread)?;
+        let setup = ShardSetup {
+            core: settings.media.cores[index] as usize,
+            config: shard_config(settings, index as u16, slices[index]),
+            journal: writer_config(settings, index as u16, &one),
+            journal_dir: settings.journal.dir.clone(),
+            recovered: one,
+            tick: settings.media.tick,
+            packet_size_max: settings.media.packet_size_max as usize,
+            commands: command_queue,
+            events: event_sender.clone(),
+            disk,
+            stop: stop.clone(),
+            ready: ready_sender.clone(),
+        };
+        threads.push(shard_loop::start(setup).map_err(StartError::Thread)?);
+        commands.push(command_sender);
+    }
+    drop((event_sender, ready_sender, publish));
+    for _ in 0..threads.len() {
+        ready.recv().map_err(|_| StartError::NoShard)?;
+    }
+    let path = &settings.node.control_socket;
+    let socket = |source| StartError::Socket {
+        path: path.clone(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(socket)?;
+    }
+    let listener = Listener::bind(path).map_err(socket)?;
+    info!(socket = %path.display(), shards = slices.len(), ingest = "udp", "ready");
+    let control = Control {
+        instance: u64::from_le_bytes(random_bytes()),
+        slices,
+        commands,
+        events,
+        recordings_dir: settings.recordings.dir.clone(),
+        disk_high_watermark_percent: settings.recordings.disk_high_watermark,
+        stop: stop_signal(&stop)?,
+    };
+    control::run(control, listener).map_err(StartError::Thread)?;
+    finish(threads, publishers, settings.lifecycle.shutdown_timeout);
+    let _ = fs::remove_file(path);
+    Ok(())
+}
+
+/// Waits for the shards to have everything on disk and for the publishers to be done.
+fn finish(
+    shards: Vec<std::thread::JoinHandle<()>>,
+    publishers: Vec<std::thread::JoinHandle<()>>,
+    timeout: Duration,
+) {
+    let threads: Vec<_> = shards.into_iter().chain(publishers).collect();
+    if wait_until(timeout, || {
+        threads.iter().all(std::thread::JoinHandle::is_finished)
+    }) {
+        info!("stopped");
+    } else {
+        warn!(
+            ?timeout,
+            "stopped before everything was published: the next start goes on with it"
+        );
+    }
+}
+
+fn stop_signal(stop: &Arc<AtomicBool>) -> Result<crossbeam_channel::Receiver<()>, StartError> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .map_err(StartError::Thread)?;
+    let (sender, receiver) = bounded(1);
+    let stop = stop.clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if signal == SIGHUP {
+                    info!("settings are read at start; running recordings are not touched");
+                    continue;
+                }
+                info!("told to stop: recordings that still run go on after the next start");
+                stop.store(true, Ordering::Relaxed);
+                let _ = sender.try_send(());
+            }
+        })
+        .map_err(StartError::Thread)?;
+    Ok(receiver)
+}
+
+fn slices(settings: &Settings) -> Vec<ShardPorts> {
+    let shard = |index| settings.media.shard_ports(index);
+    let ranges = (0..settings.media.cores.len()).filter_map(shard);
+    ranges
+        .map(|range| ShardPorts {
+            first: range.first,
+            last: range.last,
+        })
+        .collect()
+}
+
+fn shard_config(settings: &Settings, index: u16, ports: ShardPorts) -> ShardConfig {
+    let media = &settings.media;
+    let sources = match media.source_policy {
+        holdfast_settings::SourcePolicy::Latch => SourcePolicy::Latch,
+        holdfast_settings::SourcePolicy::Strict => SourcePolicy::Strict,
+        holdfast_settings::SourcePolicy::Open => SourcePolicy::Open,
+    };
+    ShardConfig {
+        index,
+        ports,
+        guard: GuardConfig {
+            sources,
+            relatch_after: media.relatch_after,
+            packet_bytes_max: media.packet_size_max as usize,
+            ..GuardConfig::default()
+        },
+        orphan_timeout: media.orphan_timeout,
+        checkpoint_interval: settings.journal.checkpoint_interval,
+        seed: u64::from_le_bytes(random_bytes()),
+    }
+}
+
+fn writer_config(settings: &Settings, index: u16, recovered: &recovery::Recovered) -> WriterConfig {
+    WriterConfig {
+        shard: Shard(index),
+        journal: recovered.journal,
+        segment_size: settings.journal.segment_size,
+        segments_max: settings.journal.segments_max as usize,
+        reusable_max: REUSABLE_SEGMENTS_MAX,
+        block_size: BLOCK_SIZE,
+        commit_interval: settings.media.commit_interval,
+    }
+}
+
+/// Two engines on one state would destroy each other's journal.
+fn lock(path: &Path) -> Result<File, StartError> {
+    let folder = |source| StartError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::create(path).map_err(folder)?;
+    match holdfast_sys::file::lock(&file) {
+        Ok(()) => Ok(file),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(StartError::Running {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(folder(error)),
+    }
+}
+
+/// Two sockets a stream are more than most systems allow by default.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Random octets from the system.
+///
+/// # Panics
+///
+/// Where the system has none, which no supported one lacks.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    bytes
+}
+
+fn start_log(settings: &Settings) {
+    let level = settings.log.level.as_str();
+    // glommio's own start-up remarks are about buffers that this engine does not use.
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},glommio=error"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false);
+    match settings.log.format {
+        LogFormat::Text => log.with_writer(std::io::stderr).init(),
+        LogFormat::Json => log.with_writer(std::io::stderr).json().init(),
+    }
+}

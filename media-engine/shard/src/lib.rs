@@ -1,1 +1,31 @@
-//! Everything one core owns, without I/O.
+//! Everything one core of the media engine owns, without I/O.
+//!
+//! ```text
+//!   datagram ─▶ LiveStream (guard) ─▶ journal ─▶ committed ─▶ Assembly ─▶ tracks ─▶ publish
+//!   desired state ─▶ desire ─────────▶ journal ─▶ committed ─▶ Assembly ─▶ state, documents
+//! ```
+//!
+//! [`Shard`] is the whole; [`Assembly`] alone is what a recovery needs.
+
+mod assembled;
+mod assembly;
+mod checkpoint;
+mod desire;
+mod disk;
+pub mod limits;
+mod live;
+mod output;
+mod random;
+pub mod records;
+mod reports;
+mod saved;
+mod shard;
+mod track_writer;
+
+pub use assembled::{AssembledStream, LiveCounts};
+pub use assembly::{Assembly, Finished};
+pub use disk::{DiskError, DiskOrder, DiskResult, Published};
+pub use output::{Command, Datagram, Notice, Output, ShardEvent, ShardStatistics};
+pub use records::{decode_stream, encode_recording};
+pub use saved::{Checkpoint, ReadSavedError, SavedRecording, StreamCheckpoint};
+pub use shard::{Shard, ShardConfig};

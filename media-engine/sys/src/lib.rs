@@ -4,6 +4,7 @@
 //! a stream is. A port, an address, octets and the kernel's time of arrival are all it speaks of.
 
 pub mod clock;
+pub mod file;
 mod ingest;
 mod recv_batch;
 pub mod seqpacket;

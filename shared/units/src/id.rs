@@ -14,7 +14,9 @@ pub struct RecordingId(u128);
 /// Identity of one media stream (one m-line's life) within the whole system, never used again.
 ///
 /// The upper bits come from the clock of the signaling process that made it, the lower ones count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct StreamId(pub u64);
 

@@ -1,0 +1,152 @@
+//! Where a recording in progress lies, and how its files are written.
+//!
+//! ```text
+//! <incoming>/<recording id>/
+//!   state               desired state, replaced as a whole
+//!   documents/<name>    metadata, SIP heads, call.json
+//!   streams/<n>.track   append-only, one a stream
+//!   publish/            the published folder while it is being made
+//! ```
+//!
+//! Nothing here makes anything durable: that is the journal's and the checkpoint's part.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use holdfast_control::DocumentName;
+use holdfast_units::RecordingId;
+
+/// The folder of all recordings in progress.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    dir: PathBuf,
+}
+
+impl Incoming {
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn folder(&self, recording: RecordingId) -> PathBuf {
+        self.dir.join(recording.to_string())
+    }
+
+    pub fn state(&self, recording: RecordingId) -> PathBuf {
+        self.folder(recording).join("state")
+    }
+
+    pub fn documents(&self, recording: RecordingId) -> PathBuf {
+        self.folder(recording).join("documents")
+    }
+
+    pub fn streams(&self, recording: RecordingId) -> PathBuf {
+        self.folder(recording).join("streams")
+    }
+
+    pub fn track(&self, recording: RecordingId, number: u16) -> PathBuf {
+        self.streams(recording).join(format!("{number}.track"))
+    }
+
+    /// The recordings in progress, in the order of their ids; other entries are passed over.
+    pub fn list(&self) -> io::Result<Vec<RecordingId>> {
+        let mut recordings = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            if let Some(Ok(recording)) = name.to_str().map(str::parse) {
+                recordings.push(recording);
+            }
+        }
+        recordings.sort_unstable();
+        Ok(recordings)
+    }
+
+    pub fn save_state(&self, recording: RecordingId, bytes: &[u8]) -> io::Result<()> {
+        replace(&self.state(recording), bytes)
+    }
+
+    pub fn write_document(
+        &self,
+        recording: RecordingId,
+        name: &DocumentName,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        replace(&self.documents(recording).join(name.as_str()), bytes)
+    }
+
+    /// Opens the track for each piece: with thousands of streams a kept descriptor each would
+    /// meet the process's limit, and a piece is large enough to pay for it.
+    pub fn write_track(
+        &self,
+        recording: RecordingId,
+        number: u16,
+        offset: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let path = self.track(recording, number);
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+        };
+        let file = with_parent(&path, open)?;
+        file.write_all_at(bytes, offset)
+    }
+
+    /// Removes what is left of a recording; harmless where nothing is.
+    pub fn remove(&self, recording: RecordingId) -> io::Result<()> {
+        match fs::remove_dir_all(self.folder(recording)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes everything that was written to this file system durable.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::syncfs(File::open(&self.dir)?.as_fd())?)
+    }
+}
+
+/// Writes a file beside its place and renames it there, so that a reader never sees half of it.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    with_parent(&beside, || File::create(&beside))?.write_all(bytes)?;
+    fs::rename(&beside, path)
+}
+
+/// As [`replace`], durable when it returns.
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = with_parent(&beside, || File::create(&beside))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    sync_folder_of(path)
+}
+
+/// Makes the entries of the folder that holds `path` durable.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Tries, and where the folder of `path` is missing makes it and tries again.
+fn with_parent(path: &Path, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().unwrap_or(path))?;
+            open()
+        }
+        result => result,
+    }
+}

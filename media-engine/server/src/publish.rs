@@ -1,0 +1,431 @@
+//! From a finished recording in progress to a published one.
+//!
+//! ```text
+//! <recordings>/2026/11/22/<recording id>/
+//!   audio.wav            one channel per participant
+//!   recording.json       the manifest
+//!   metadata/0001.xml …  each document as received
+//!   streams/<n>.track    the packets, where they are kept
+//! ```
+//!
+//! The folder is made beside the recording in progress, synced, and renamed into place; it is never
+//! put in the place of another. A crash on the way leaves the recording in progress as it was, and
+//! the next start publishes it; a crash after the rename is recognised by the folder that is there.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use holdfast_control::{Life, Recording};
+use holdfast_manifest::{Call, Manifest};
+use holdfast_rtp::PayloadMap;
+use holdfast_settings::KeepPackets;
+use holdfast_shard::{Published, ReadSavedError, SavedRecording};
+use holdfast_track::wav::WriteAt;
+use holdfast_track::{RecordingTime, RenderError, RenderPlan, TrackInput, TrackReport};
+use holdfast_units::RecordingId;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use sha2::{Digest, Sha256};
+use tracing::info;
+
+use crate::incoming::{Incoming, sync_folder_of};
+
+/// Name of the document in which signaling describes the call.
+pub const CALL_DOCUMENT: &str = "call.json";
+
+const AUDIO_FILE: &str = "audio.wav";
+
+/// Makes published recordings. Cheap to clone, used by several threads.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    incoming: Incoming,
+    recordings_dir: PathBuf,
+    node: String,
+    keep_packets: KeepPackets,
+}
+
+/// Why a recording could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The disk or its permissions.
+    #[error("{path}")]
+    Disk { path: PathBuf, source: io::Error },
+    /// The state file does not read.
+    #[error("{path}")]
+    State {
+        path: PathBuf,
+        source: ReadSavedError,
+    },
+    /// The audio could not be made.
+    #[error("rendering")]
+    Render(#[source] RenderError),
+}
+
+/// A track of the recording, and what is known of its stream.
+struct Track {
+    number: u32,
+    path: PathBuf,
+    stream: Option<holdfast_control::Stream>,
+}
+
+impl Publisher {
+    pub fn new(
+        incoming: Incoming,
+        recordings_dir: PathBuf,
+        node: String,
+        keep_packets: KeepPackets,
+    ) -> Self {
+        Self {
+            incoming,
+            recordings_dir,
+            node,
+            keep_packets,
+        }
+    }
+
+    pub fn incoming(&self) -> &Incoming {
+        &self.incoming
+    }
+
+    /// Publishes a recording that has ended. Doing it again finds it done.
+    pub fn publish(&self, id: RecordingId) -> Result<Published, PublishError> {
+        let recording = self.read_state(id)?;
+        let (year, month, day) = recording.started.utc_date();
+        let folder = self
+            .recordings_dir
+            .join(format!("{year:04}/{month:02}/{day:02}"))
+            .join(id.to_string());
+        if folder.exists() {
+            return self.published_before(&folder);
+        }
+        let made = self.incoming.folder(id).join("publish");
+        remove(&made)?;
+        let manifest = self.make(&recording, &made)?;
+        self.put_in_place(&made, &folder)?;
+        let published = sum(&folder, &manifest);
+        info!(recording = %id, folder = published.folder, duration_ms = manifest.duration_ms,
+            packets = published.packets, lost = published.lost, "published");
+        Ok(published)
+    }
+
+    fn read_state(&self, id: RecordingId) -> Result<Recording, PublishError> {
+        let path = self.incoming.state(id);
+        let bytes = fs::read(&path).map_err(disk(&path))?;
+        let saved = SavedRecording::decode(&bytes);
+        Ok(saved
+            .map_err(|source| PublishError::State { path, source })?
+            .recording)
+    }
+
+    fn published_before(&self, folder: &Path) -> Result<Published, PublishError> {
+        let path = folder.join(holdfast_manifest::FILE_NAME);
+        let json = fs::read(&path).map_err(disk(&path))?;
+        let manifest = Manifest::from_json(&json).map_err(|error| PublishError::Disk {
+            path,
+            source: io::Error::other(error),
+        })?;
+        Ok(sum(folder, &manifest))
+    }
+
+    /// Makes the whole folder, durably.
+    fn make(&self, recording: &Recording, made: &Path) -> Result<Manifest, PublishError> {
+        let mut files = Vec::new();
+        let mut call = self.copy_documents(recording.id, made, &mut files)?;
+        let tracks = self.tracks(recording)?;
+        let time = times(recording);
+        let mut inputs: Vec<TrackInput<'_>> = tracks.iter().map(input).collect();
+        let channels = call.channels.len().max(1) as u16;
+        let plan =
+            holdfast_track::plan(time, channels, &mut inputs).map_err(PublishError::Render)?;
+        if is_audible(&plan) {
+            let path = made.join(AUDIO_FILE);
+            let file = File::create(&path).map_err(disk(&path))?;
+            plan.write(&mut inputs, &mut AudioFile(&file))
+                .map_err(PublishError::Render)?;
+            file.sync_all().map_err(disk(&path))?;
+            files.push(hashed(made, AUDIO_FILE)?);
+        }
+        for (track, report) in tracks.iter().zip(plan.reports()) {
+            if self.keeps(report) {
+                let name = format!("streams/{}.track", track.number);
+                copy(&track.path, &made.join(&name))?;
+                files.push(hashed(made, &name)?);
+            }
+        }
+        for document in &mut call.metadata {
+            if let Some(file) = files.iter().find(|file| file.name == document.file) {
+                document.sha256.clone_from(&file.sha256);
+            }
+        }
+        let manifest = self.manifest(recording, call, &plan, &tracks, files);
+        let path = made.join(holdfast_manifest::FILE_NAME);
+        write_durably(&path, &manifest.to_json())?;
+        for folder in [made.join("metadata"), made.join("streams"), made.to_owned()] {
+            if let Ok(folder) = File::open(&folder) {
+                folder.sync_all().map_err(disk(made))?;
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Copies the documents into `metadata/`, but for the call's description, which is given back.
+    fn copy_documents(
+        &self,
+        id: RecordingId,
+        made: &Path,
+        files: &mut Vec<holdfast_manifest::File>,
+    ) -> Result<Call, PublishError> {
+        let metadata = made.join("metadata");
+        fs::create_dir_all(&metadata).map_err(disk(&metadata))?;
+        let documents = self.incoming.documents(id);
+        let mut call = Call::default();
+        for name in sorted_names(&documents)? {
+            let from = documents.join(&name);
+            if name == CALL_DOCUMENT {
+                let bytes = fs::read(&from).map_err(disk(&from))?;
+                match serde_json::from_slice(&bytes) {
+                    Ok(read) => call = read,
+                    Err(error) => {
+                        tracing::error!(recording = %id, %error, "the call's description does not read");
+                    }
+                }
+                continue;
+            }
+            copy(&from, &metadata.join(&name))?;
+            files.push(hashed(made, &format!("metadata/{name}"))?);
+        }
+        Ok(call)
+    }
+
+    /// The tracks in the order of their numbers.
+    fn tracks(&self, recording: &Recording) -> Result<Vec<Track>, PublishError> {
+        let folder = self.incoming.streams(recording.id);
+        let mut tracks = Vec::new();
+        for name in sorted_names(&folder)? {
+            let Some(number) = name.strip_suffix(".track").and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let path = folder.join(&name);
+            let wanted = recording
+                .streams
+                .iter()
+                .find(|s| u32::from(s.number) == number)
+                .cloned();
+            let stream = wanted.or_else(|| described(&path));
+            tracks.push(Track {
+                number,
+                path,
+                stream,
+            });
+        }
+        tracks.sort_unstable_by_key(|track| track.number);
+        Ok(tracks)
+    }
+
+    fn keeps(&self, report: &TrackReport) -> bool {
+        let is_unrendered = report.not_rendered_reason.is_some() && report.packets > 0;
+        match self.keep_packets {
+            KeepPackets::Always => true,
+            KeepPackets::Unrendered => is_unrendered || !report.damage.is_empty(),
+            KeepPackets::Never => false,
+        }
+    }
+
+    fn manifest(
+        &self,
+        recording: &Recording,
+        call: Call,
+        plan: &RenderPlan,
+        tracks: &[Track],
+        files: Vec<holdfast_manifest::File>,
+    ) -> Manifest {
+        let streams = tracks.iter().zip(plan.reports()).map(|(track, report)| {
+            let header = report.header.as_ref();
+            let id = header
+                .map(|header| header.stream)
+                .or(track.stream.as_ref().map(|s| s.id));
+            let mut stream = holdfast_manifest::Stream::new(track.number, id.unwrap_or_default());
+            if let Some(wanted) = &track.stream {
+                stream.label.clone_from(&wanted.label);
+                stream.m_line = Some(u32::from(wanted.media_line));
+                stream.media.clone_from(&wanted.media);
+                stream.codecs.clone_from(&wanted.codecs);
+            }
+            report.fill(&mut stream);
+            stream
+        });
+        let end_reason = match recording.life {
+            Life::Ended { reason, .. } => reason,
+            Life::Active => holdfast_manifest::EndReason::Failure,
+        };
+        let mut flags = Vec::new();
+        if plan.is_decoded() {
+            flags.push("decoded".to_owned());
+        }
+        if !call.warnings.is_empty() {
+            flags.push("warnings".to_owned());
+        }
+        Manifest {
+            format: holdfast_manifest::FORMAT,
+            id: recording.id,
+            node: self.node.clone(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: plan.started(),
+            ended: plan.ended(),
+            end_reason,
+            duration_ms: plan.duration_ms(),
+            call,
+            streams: streams.collect(),
+            files,
+            parts: Vec::new(),
+            flags,
+        }
+    }
+
+    /// Renames the folder to its place, durably, and never over another.
+    fn put_in_place(&self, made: &Path, folder: &Path) -> Result<(), PublishError> {
+        let day = folder.parent().unwrap_or(folder);
+        fs::create_dir_all(day).map_err(disk(day))?;
+        renameat2(
+            AT_FDCWD,
+            made,
+            AT_FDCWD,
+            folder,
+            RenameFlags::RENAME_NOREPLACE,
+        )
+        .map_err(|error| disk(folder)(error.into()))?;
+        // The day's folder and those above it may be new.
+        for path in folder.ancestors().take(4) {
+            sync_folder_of(path).map_err(disk(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is a file to be written: where nothing at all was received it is silence of the
+/// right length, where only what is not rendered was received there is none.
+fn is_audible(plan: &RenderPlan) -> bool {
+    plan.has_audio() || plan.reports().iter().all(|report| report.packets == 0)
+}
+
+fn times(recording: &Recording) -> RecordingTime {
+    let started = recording.started;
+    let ended = match recording.life {
+        Life::Ended { at, .. } => at.max(started),
+        Life::Active => started,
+    };
+    RecordingTime { started, ended }
+}
+
+fn input(track: &Track) -> TrackInput<'_> {
+    TrackInput {
+        channel: track.stream.as_ref().map(|stream| stream.channel),
+        // The track says itself what is negotiated, first of all.
+        codecs: PayloadMap::new(),
+        open: Box::new(move || {
+            let file = File::open(&track.path)?;
+            Ok(Box::new(BufReader::with_capacity(256 * 1024, file)) as Box<dyn Read>)
+        }),
+    }
+}
+
+/// What the first record of a track says of its stream, for one that ended before the recording.
+fn described(path: &Path) -> Option<holdfast_control::Stream> {
+    let mut reader = holdfast_track::RecordReader::new(File::open(path).ok()?);
+    let record = reader.next().ok()??;
+    let header = holdfast_track::StreamHeader::decode(record.payload).ok()?;
+    holdfast_shard::decode_stream(&header.description)
+}
+
+fn sum(folder: &Path, manifest: &Manifest) -> Published {
+    Published {
+        folder: folder.display().to_string(),
+        packets: manifest.streams.iter().map(|stream| stream.packets).sum(),
+        lost: manifest.streams.iter().map(|stream| stream.lost).sum(),
+    }
+}
+
+struct AudioFile<'a>(&'a File);
+
+impl WriteAt for AudioFile<'_> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+}
+
+fn sorted_names(folder: &Path) -> Result<Vec<String>, PublishError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(disk(folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(disk(folder))?.file_name();
+        names.extend(name.into_string().ok());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), PublishError> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(disk(folder))?;
+    }
+    // The same file by another name where that is possible: nothing changes it any more.
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).map_err(disk(to))?;
+    }
+    File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(disk(to))
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+    fs::write(path, bytes).map_err(disk(path))?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(disk(path))
+}
+
+fn hashed(folder: &Path, name: &str) -> Result<holdfast_manifest::File, PublishError> {
+    let path = folder.join(name);
+    let mut file = File::open(&path).map_err(disk(&path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = 0;
+    loop {
+        let size = file.read(&mut buffer).map_err(disk(&path))?;
+        if size == 0 {
+            break;
+        }
+        bytes += size as u64;
+        hash.update(&buffer[..size]);
+    }
+    let sha256 = hash
+        .finalize()
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect();
+    Ok(holdfast_manifest::File {
+        name: name.to_owned(),
+        bytes,
+        sha256,
+    })
+}
+
+fn remove(folder: &Path) -> Result<(), PublishError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn disk(path: &Path) -> impl Fn(io::Error) -> PublishError + use<> {
+    let path = path.to_owned();
+    move |source| PublishError::Disk {
+        path: path.clone(),
+        source,
+    }
+}

@@ -1,0 +1,521 @@
+//! At start: from what the former process left to where the shards go on.
+//!
+//! 1. Each track is cut to the length that the checkpoint gives for it.
+//! 2. The journal's records from the checkpoint on are assembled again, by the same code that
+//!    assembles while recording.
+//! 3. Everything is made durable, and a new checkpoint says so; the segments are free again.
+//!
+//! A crash in the middle of it changes nothing: the next start begins at step 1.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_control::{Life, Recording, ShardPorts};
+use holdfast_journal::{
+    JournalId, Lsn, ReadAt, RecordRef, Recovery, RecoveryError, RecoverySettings, SegmentFile,
+    SegmentNumber, Shard, Start, parse_segment_name,
+};
+use holdfast_manifest::EndReason;
+use holdfast_shard::{
+    AssembledStream, Assembly, Checkpoint, DiskError, DiskOrder, DiskResult, LiveCounts,
+    ReadSavedError, SavedRecording, records,
+};
+use holdfast_sys::clock;
+use holdfast_units::{StreamId, WallTime};
+use nix::fcntl::{Flock, FlockArg};
+use tracing::{error, info, warn};
+
+use crate::control::wait_until;
+use crate::incoming::{Incoming, replace_durably};
+
+/// A former process that was killed may still have writes in flight that hold the segments' locks.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where one shard goes on.
+pub struct Recovered {
+    pub assembly: Assembly,
+    pub counts: BTreeMap<StreamId, LiveCounts>,
+    pub start: Start,
+    pub journal: JournalId,
+}
+
+/// What there is to recover from, and for whom.
+pub struct Settings<'a> {
+    pub journal_dir: &'a Path,
+    pub incoming: &'a Incoming,
+    pub segment_size: u64,
+    pub slices: &'a [ShardPorts],
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// Written by a newer version.
+    #[error("the journal in {dir} must be read by the version that wrote it")]
+    TooNew { dir: PathBuf, source: RecoveryError },
+    /// Written by a newer version.
+    #[error("{path} must be read by the version that wrote it")]
+    SavedTooNew {
+        path: PathBuf,
+        source: ReadSavedError,
+    },
+    /// Another process holds it.
+    #[error("{path} is locked by another process")]
+    Locked { path: PathBuf },
+    /// The disk or its permissions.
+    #[error("recovering {path}")]
+    Disk { path: PathBuf, source: io::Error },
+}
+
+/// The file that holds a shard's checkpoint.
+pub fn checkpoint_path(journal_dir: &Path, shard: u16) -> PathBuf {
+    journal_dir.join(format!("checkpoint-{shard}"))
+}
+
+/// Recovers every shard that has left something, and gives each configured shard its start.
+pub fn recover(settings: &Settings<'_>) -> Result<Vec<Recovered>, RecoverError> {
+    let mut saved = read_states(settings.incoming)?;
+    let mut files = list_segments(settings.journal_dir)?;
+    let configured = settings.slices.len() as u16;
+    let others = files
+        .keys()
+        .chain(saved.keys())
+        .copied()
+        .filter(|shard| *shard >= configured);
+    let others: std::collections::BTreeSet<u16> = others.collect();
+    let mut recovered = Vec::new();
+    for shard in (0..configured).chain(others) {
+        let saved = saved.remove(&shard).unwrap_or_default();
+        let files = files.remove(&shard).unwrap_or_default();
+        let slice = settings.slices.get(usize::from(shard)).copied();
+        let one = recover_shard(settings, shard, slice, saved, files)?;
+        if slice.is_some() {
+            recovered.push(one);
+        } else if let Some(first) = recovered.first_mut() {
+            // No shard has its number any more: what it recorded has ended and is published.
+            first.assembly.adopt(one.assembly);
+        }
+    }
+    Ok(recovered)
+}
+
+fn recover_shard(
+    settings: &Settings<'_>,
+    shard: u16,
+    slice: Option<ShardPorts>,
+    saved: Vec<Recording>,
+    files: Vec<(SegmentNumber, PathBuf)>,
+) -> Result<Recovered, RecoverError> {
+    let path = checkpoint_path(settings.journal_dir, shard);
+    let checkpoint = read_checkpoint(&path)?;
+    let mut assembly = Assembly::new(Lsn(checkpoint.lsn));
+    for recording in saved {
+        assembly.restore_recording(recording);
+    }
+    let mut replay = Replay {
+        incoming: settings.incoming,
+        counts: BTreeMap::new(),
+        position_by_stream: BTreeMap::new(),
+        last_arrival: WallTime(0),
+    };
+    replay.restore_streams(&mut assembly, &checkpoint)?;
+    let (start, journal) = replay.run(settings, shard, &mut assembly, &checkpoint, files)?;
+    replay.settle(&mut assembly, slice, start.next);
+    let checkpoint = Checkpoint {
+        lsn: start.next.0,
+        streams: replay.flush(&mut assembly),
+    };
+    let disk = |source| RecoverError::Disk {
+        path: path.clone(),
+        source,
+    };
+    settings.incoming.sync().map_err(disk)?;
+    replace_durably(&path, &checkpoint.encode()).map_err(disk)?;
+    // Everything is in the tracks: no segment holds anything that is still needed.
+    let start = Start {
+        checkpoint: start.next,
+        ..start
+    };
+    Ok(Recovered {
+        assembly,
+        counts: replay.counts,
+        start,
+        journal,
+    })
+}
+
+struct Replay<'a> {
+    incoming: &'a Incoming,
+    counts: BTreeMap<StreamId, LiveCounts>,
+    /// Below this, a stream's records are in its track.
+    position_by_stream: BTreeMap<StreamId, Lsn>,
+    last_arrival: WallTime,
+}
+
+impl Replay<'_> {
+    fn restore_streams(
+        &mut self,
+        assembly: &mut Assembly,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), RecoverError> {
+        for saved in &checkpoint.streams {
+            if !assembly.contains(saved.recording) {
+                // Published, or refused, since the checkpoint.
+                continue;
+            }
+            let path = self.incoming.track(saved.recording, saved.number);
+            let size = cut(&path, saved.track_size).map_err(|source| RecoverError::Disk {
+                path: path.clone(),
+                source,
+            })?;
+            if size < saved.track_size {
+                error!(path = %path.display(), size, expected = saved.track_size,
+                    "a track is shorter than it was; what is missing is lost");
+            }
+            let now = clock::wall();
+            match AssembledStream::resume(saved.recording, size, now, &saved.assembly) {
+                Ok((stream, counts)) => {
+                    self.counts.insert(saved.stream, counts);
+                    self.position_by_stream.insert(saved.stream, Lsn(saved.lsn));
+                    assembly.restore_stream(stream);
+                }
+                Err(error) => {
+                    error!(path = %path.display(), %error, "the state of a stream does not read");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        settings: &Settings<'_>,
+        shard: u16,
+        assembly: &mut Assembly,
+        checkpoint: &Checkpoint,
+        files: Vec<(SegmentNumber, PathBuf)>,
+    ) -> Result<(Start, JournalId), RecoverError> {
+        let mut segments = Vec::new();
+        for (_, path) in files {
+            segments.push(open_segment(path)?);
+        }
+        let recovery = RecoverySettings {
+            shard: Shard(shard),
+            journal: None,
+            segment_size: settings.segment_size,
+        };
+        let mut recovery =
+            Recovery::open(recovery, segments).map_err(|source| RecoverError::TooNew {
+                dir: settings.journal_dir.to_owned(),
+                source,
+            })?;
+        while let Some(record) = recovery.next_record() {
+            self.last_arrival = self.last_arrival.max(record.arrival);
+            let position = self.position_by_stream.get(&record.stream).copied();
+            if record.lsn.0 >= checkpoint.lsn && position.is_none_or(|from| record.lsn >= from) {
+                let counts = &self.counts;
+                let mut live = |stream: &AssembledStream| live_of(counts, stream);
+                assembly.handle_record(&record, &mut live);
+                self.carry_out(assembly);
+            }
+        }
+        let outcome = recovery.finish();
+        for finding in &outcome.findings {
+            if finding.kind.is_harmless() {
+                info!(file = finding.file, offset = finding.offset, kind = ?finding.kind, "journal");
+            } else {
+                error!(file = finding.file, offset = finding.offset, kind = ?finding.kind,
+                    lost = ?finding.lost, "the journal is damaged");
+            }
+        }
+        if outcome.records > 0 {
+            info!(shard, records = outcome.records, "the journal was replayed");
+        }
+        let mut start = outcome.start;
+        // The checkpoint may know of records whose segments are gone.
+        start.next = start.next.max(Lsn(checkpoint.lsn));
+        let journal = outcome
+            .journal
+            .unwrap_or_else(|| JournalId(crate::random_bytes()));
+        Ok((start, journal))
+    }
+
+    /// Decides what becomes of each recording now that the journal has been replayed.
+    fn settle(&mut self, assembly: &mut Assembly, slice: Option<ShardPorts>, at: Lsn) {
+        assembly.finish_restoring();
+        self.carry_out(assembly);
+        let now = clock::wall();
+        let fits = |recording: &Recording| {
+            slice.is_some_and(|slice| {
+                let within = |port| (slice.first..=slice.last).contains(&port);
+                recording
+                    .streams
+                    .iter()
+                    .all(|s| within(s.rtp_port) && within(s.rtcp_port))
+            })
+        };
+        let lost: Vec<Recording> = assembly
+            .active()
+            .filter(|recording| !fits(recording))
+            .cloned()
+            .collect();
+        for recording in lost {
+            warn!(recording = %recording.id, "its ports are no longer configured: it ends here");
+            let life = Life::Ended {
+                reason: EndReason::EngineRecovered,
+                at: now,
+            };
+            let ended = Recording {
+                revision: recording.revision + 1,
+                life,
+                ..recording
+            };
+            let payload = holdfast_shard::encode_recording(&ended);
+            let counts = &self.counts;
+            let mut live = |stream: &AssembledStream| live_of(counts, stream);
+            let record = note(at, now, records::RECORDING, &payload);
+            assembly.handle_record(&record, &mut live);
+            self.carry_out(assembly);
+        }
+        let from = if self.last_arrival == WallTime(0) {
+            now
+        } else {
+            self.last_arrival
+        };
+        assembly.handle_outage(from, now, &note(at, now, 0, &[]));
+        for recording in assembly.active() {
+            info!(recording = %recording.id, "goes on");
+        }
+    }
+
+    fn flush(&self, assembly: &mut Assembly) -> Vec<holdfast_shard::StreamCheckpoint> {
+        let counts = &self.counts;
+        let mut live = |stream: &AssembledStream| live_of(counts, stream);
+        let mut streams = Vec::new();
+        for slot in 0..assembly.stream_slots() {
+            streams.extend(assembly.checkpoint_stream(slot, &mut live));
+            self.carry_out(assembly);
+        }
+        streams
+    }
+
+    /// Carries out what the assembly asks for. Publishing waits for the publishing threads.
+    fn carry_out(&self, assembly: &mut Assembly) {
+        while let Some(order) = assembly.poll_order() {
+            let result = match order {
+                DiskOrder::SaveState { recording, bytes } => self
+                    .incoming
+                    .save_state(recording, &bytes)
+                    .err()
+                    .map(|error| DiskResult::WriteFailed {
+                        recording,
+                        error: told(&error),
+                    }),
+                DiskOrder::WriteDocument {
+                    recording,
+                    name,
+                    bytes,
+                } => self
+                    .incoming
+                    .write_document(recording, &name, &bytes)
+                    .err()
+                    .map(|error| DiskResult::WriteFailed {
+                        recording,
+                        error: told(&error),
+                    }),
+                DiskOrder::WriteTrack {
+                    recording,
+                    number,
+                    slot,
+                    offset,
+                    bytes,
+                } => {
+                    let written = self.incoming.write_track(recording, number, offset, &bytes);
+                    let result = written.map_err(|error| told(&error));
+                    Some(DiskResult::TrackWritten {
+                        slot,
+                        recording,
+                        offset,
+                        bytes,
+                        result,
+                    })
+                }
+                DiskOrder::Remove { recording } => {
+                    if let Err(error) = self.incoming.remove(recording) {
+                        warn!(%recording, %error, "what is left of a recording stays");
+                    }
+                    None
+                }
+                DiskOrder::Publish { .. } | DiskOrder::Sync | DiskOrder::SaveCheckpoint { .. } => {
+                    None
+                }
+            };
+            if let Some(result) = result
+                && let Some(holdfast_shard::Finished::Failed(recording, error)) =
+                    assembly.handle_result(result)
+            {
+                error!(%recording, %error, "a file of a recording could not be written");
+            }
+        }
+    }
+}
+
+fn live_of(counts: &BTreeMap<StreamId, LiveCounts>, stream: &AssembledStream) -> LiveCounts {
+    counts.get(&stream.id()).copied().unwrap_or_default()
+}
+
+/// A record that is not in the journal.
+fn note(lsn: Lsn, arrival: WallTime, kind: u8, payload: &[u8]) -> RecordRef<'_> {
+    RecordRef {
+        lsn,
+        kind,
+        flags: 0,
+        source: 0,
+        stream: StreamId(0),
+        arrival,
+        payload,
+    }
+}
+
+fn told(error: &io::Error) -> DiskError {
+    DiskError(error.to_string())
+}
+
+/// Cuts a file to this size, where it is longer; answers its size.
+fn cut(path: &Path, size: u64) -> io::Result<u64> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(file) => {
+            let found = file.metadata()?.len();
+            if found > size {
+                file.set_len(size)?;
+            }
+            Ok(found.min(size))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_states(incoming: &Incoming) -> Result<BTreeMap<u16, Vec<Recording>>, RecoverError> {
+    let disk = |path: PathBuf| move |source| RecoverError::Disk { path, source };
+    let mut states: BTreeMap<u16, Vec<Recording>> = BTreeMap::new();
+    for recording in incoming.list().map_err(disk(incoming.dir().to_owned()))? {
+        let path = incoming.state(recording);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // It began after the last checkpoint: the journal has it all.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(disk(path)(error)),
+        };
+        match SavedRecording::decode(&bytes) {
+            Ok(SavedRecording { recording }) => {
+                states.entry(recording.shard).or_default().push(recording);
+            }
+            Err(source @ ReadSavedError::TooNew { .. }) => {
+                return Err(RecoverError::SavedTooNew { path, source });
+            }
+            // A power cut may have left it half written; the journal then has it.
+            Err(error) => warn!(path = %path.display(), %error, "a state file does not read"),
+        }
+    }
+    Ok(states)
+}
+
+fn read_checkpoint(path: &Path) -> Result<Checkpoint, RecoverError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checkpoint::default()),
+        Err(source) => {
+            return Err(RecoverError::Disk {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    match Checkpoint::decode(&bytes) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(source @ ReadSavedError::TooNew { .. }) => Err(RecoverError::SavedTooNew {
+            path: path.to_owned(),
+            source,
+        }),
+        Err(error) => {
+            error!(path = %path.display(), %error, "the checkpoint does not read");
+            Ok(Checkpoint::default())
+        }
+    }
+}
+
+type SegmentPaths = BTreeMap<u16, Vec<(SegmentNumber, PathBuf)>>;
+
+fn list_segments(dir: &Path) -> Result<SegmentPaths, RecoverError> {
+    let disk = |source| RecoverError::Disk {
+        path: dir.to_owned(),
+        source,
+    };
+    let mut segments = SegmentPaths::new();
+    for entry in fs::read_dir(dir).map_err(disk)? {
+        let entry = entry.map_err(disk)?;
+        if let Some((shard, number)) = entry.file_name().to_str().and_then(parse_segment_name) {
+            segments
+                .entry(shard.0)
+                .or_default()
+                .push((number, entry.path()));
+        }
+    }
+    Ok(segments)
+}
+
+struct Segment {
+    file: Flock<File>,
+    size: u64,
+}
+
+impl ReadAt for Segment {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(&*self.file, into, offset)
+    }
+}
+
+fn open_segment(path: PathBuf) -> Result<SegmentFile<Segment>, RecoverError> {
+    let disk = |source| RecoverError::Disk {
+        path: path.clone(),
+        source,
+    };
+    let file = File::open(&path).map_err(disk)?;
+    let size = file.metadata().map_err(disk)?.len();
+    let mut candidate = Some(file);
+    let mut locked = None;
+    wait_until(LOCK_TIMEOUT, || {
+        let Some(file) = candidate.take() else {
+            return true;
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => {
+                locked = Some(lock);
+                true
+            }
+            Err((file, _)) => {
+                candidate = Some(file);
+                false
+            }
+        }
+    });
+    let file = locked.ok_or_else(|| RecoverError::Locked { path: path.clone() })?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    Ok(SegmentFile {
+        name,
+        content: Segment { file, size },
+    })
+}

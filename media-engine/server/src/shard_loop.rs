@@ -1,0 +1,327 @@
+//! A shard on its core: a glommio executor that gives the shard time, packets and completions, and
+//! carries out what it asks for.
+//!
+//! It works in ticks. The disk answers in between: a completion is handed to the shard when it comes,
+//! and what follows from it is carried out at once, so a commit costs the disk's time and no tick.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use glommio::{LocalExecutorBuilder, Placement};
+use holdfast_journal::{Failure, Output as JournalOutput, Ticket, Writer, WriterConfig};
+use holdfast_shard::{Command, Datagram, Notice, Output, Shard, ShardConfig, ShardEvent};
+use holdfast_sys::{Arrival, Ingest, UdpIngest, clock};
+use tracing::{error, info, warn};
+
+use crate::block::Block;
+use crate::disk::Disk;
+use crate::recovery::Recovered;
+use crate::segments::Segments;
+
+/// Datagrams taken in one tick, at most: the rest waits in the kernel for the next.
+const POLL_BUDGET: usize = 16 * 1024;
+
+/// Octets of a block of the journal.
+pub const BLOCK_SIZE: usize = 1024 * 1024;
+
+/// Blocks of a shard: what the journal may hold while the disk is slow.
+const BLOCKS: usize = 64;
+
+/// A shard with nothing to do ticks this many times slower.
+const IDLE_TICKS: u32 = 5;
+
+/// What a shard's thread is given.
+pub struct ShardSetup {
+    pub core: usize,
+    pub config: ShardConfig,
+    pub journal: WriterConfig,
+    pub journal_dir: std::path::PathBuf,
+    pub recovered: Recovered,
+    pub tick: Duration,
+    pub packet_size_max: usize,
+    pub commands: Receiver<Command>,
+    pub events: Sender<(usize, ShardEvent)>,
+    pub disk: Disk,
+    /// Set when the process is to end; the thread ends when nothing would be lost by it.
+    pub stop: Arc<AtomicBool>,
+    /// Told once the shard receives.
+    pub ready: Sender<()>,
+}
+
+struct State {
+    shard: Shard<Block>,
+    ingest: Box<dyn Ingest>,
+    segments: Segments,
+    disk: Disk,
+    events: Sender<(usize, ShardEvent)>,
+    index: usize,
+}
+
+/// Starts the thread of a shard.
+pub fn start(setup: ShardSetup) -> io::Result<std::thread::JoinHandle<()>> {
+    let index = usize::from(setup.config.index);
+    std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            // The ring of requests holds what one tick can ask for; buffers are the allocator's.
+            let executor = LocalExecutorBuilder::new(Placement::Fixed(setup.core))
+                .name(&format!("shard-{index}"))
+                .ring_depth(256)
+                .io_memory(64 * 1024)
+                .make();
+            match executor {
+                Ok(executor) => executor.run(run(setup)),
+                Err(error) => error!(shard = index, %error, "no executor for a shard"),
+            }
+        })
+}
+
+async fn run(setup: ShardSetup) {
+    let index = usize::from(setup.config.index);
+    let ports = setup.config.ports;
+    let ingest = match UdpIngest::new(ports.first, ports.last, setup.packet_size_max) {
+        Ok(ingest) => Box::new(ingest),
+        Err(error) => return error!(shard = index, %error, "no ingest for a shard"),
+    };
+    let Recovered {
+        assembly,
+        counts,
+        start,
+        ..
+    } = setup.recovered;
+    let segments = Segments::new(setup.journal_dir, setup.journal.shard);
+    let mut journal = Writer::new(setup.journal, start);
+    for _ in 0..BLOCKS {
+        journal.offer_block(Block::new(BLOCK_SIZE));
+    }
+    let (now, wall) = (clock::monotonic(), clock::wall());
+    let shard = Shard::new(now, wall, setup.config, journal, assembly, counts);
+    let (disk, events) = (setup.disk, setup.events);
+    let state = State {
+        shard,
+        ingest,
+        segments,
+        disk,
+        events,
+        index,
+    };
+    let state = Rc::new(RefCell::new(state));
+    carry_out(&state);
+    info!(
+        shard = index,
+        core = setup.core,
+        first = ports.first,
+        last = ports.last,
+        "receiving"
+    );
+    let _ = setup.ready.send(());
+    loop {
+        let is_idle = turn(&state, &setup.commands);
+        if setup.stop.load(Ordering::Relaxed) && is_settled(&state) {
+            break;
+        }
+        let ticks = if is_idle { IDLE_TICKS } else { 1 };
+        glommio::timer::sleep(setup.tick * ticks).await;
+    }
+}
+
+/// One tick. Answers whether the shard has nothing to do.
+fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
+    let (now, wall) = (clock::monotonic(), clock::wall());
+    {
+        let State { shard, ingest, .. } = &mut *state.borrow_mut();
+        let mut drops = Vec::new();
+        let mut sink = |arrival: Arrival<'_>| {
+            let Arrival {
+                port,
+                source,
+                arrival,
+                bytes,
+                truncated,
+            } = arrival;
+            let datagram = Datagram {
+                port,
+                source,
+                arrival,
+                bytes,
+                truncated,
+            };
+            shard.handle_datagram(now, &datagram);
+        };
+        if let Err(error) = ingest.poll(POLL_BUDGET, &mut sink, &mut |drop| drops.push(drop)) {
+            error!(%error, "the ingest of a shard fails");
+        }
+        for drop in drops {
+            shard.handle_drops(wall, drop.port, drop.count);
+        }
+    }
+    carry_out(state);
+    for command in commands.try_iter() {
+        state.borrow_mut().shard.handle_command(now, wall, command);
+        carry_out(state);
+    }
+    loop {
+        let result = state.borrow().disk.results.try_recv();
+        let Ok(result) = result else { break };
+        state.borrow_mut().shard.handle_disk(now, wall, result);
+    }
+    state.borrow_mut().shard.handle_tick(now, wall);
+    carry_out(state);
+    state.borrow().shard.is_idle()
+}
+
+fn is_settled(state: &Rc<RefCell<State>>) -> bool {
+    let settled = state.borrow().shard.is_settled();
+    if !settled {
+        state.borrow_mut().shard.request_commit(clock::monotonic());
+        carry_out(state);
+    }
+    settled
+}
+
+/// Carries out what the shard asks for, until it asks for nothing more.
+fn carry_out(state: &Rc<RefCell<State>>) {
+    loop {
+        let output = state.borrow_mut().shard.poll_output();
+        let Some(output) = output else { return };
+        match output {
+            Output::Journal(output) => carry_out_journal(state, output),
+            output => state.borrow_mut().carry_out(output),
+        }
+    }
+}
+
+impl State {
+    fn carry_out(&mut self, output: Output<Block>) {
+        match output {
+            Output::Disk(order) => {
+                // The threads end only with the process.
+                let _ = self.disk.orders.send(order);
+            }
+            Output::Open {
+                stream,
+                address,
+                rtp_port,
+                rtcp_port,
+            } => {
+                let result = self.open(address, rtp_port, rtcp_port);
+                let (now, wall) = (clock::monotonic(), clock::wall());
+                self.shard.handle_opened(now, wall, stream, result);
+            }
+            Output::Close { port } => self.ingest.close(port),
+            Output::Send {
+                from_port,
+                to,
+                bytes,
+            } => {
+                // A report that does not leave is made up for by the next.
+                let _ = self.ingest.send(from_port, to, &bytes);
+            }
+            Output::Event(event) => {
+                let _ = self.events.send((self.index, event));
+            }
+            Output::Notice(notice) => log(self.index, &notice),
+            Output::Journal(_) => unreachable!("carried out by the caller"),
+        }
+    }
+
+    fn open(
+        &mut self,
+        address: std::net::IpAddr,
+        rtp_port: u16,
+        rtcp_port: u16,
+    ) -> Result<(), String> {
+        let told = |port| move |error: io::Error| format!("port {port} of {address}: {error}");
+        self.ingest
+            .open(address, rtp_port)
+            .map_err(told(rtp_port))?;
+        if rtcp_port != rtp_port
+            && let Err(error) = self.ingest.open(address, rtcp_port)
+        {
+            self.ingest.close(rtp_port);
+            return Err(told(rtcp_port)(error));
+        }
+        Ok(())
+    }
+}
+
+fn carry_out_journal(state: &Rc<RefCell<State>>, output: JournalOutput<Block>) {
+    let state = state.clone();
+    let task = async move {
+        let segments = state.borrow().segments.clone();
+        match output {
+            JournalOutput::OpenSegment {
+                ticket,
+                number,
+                reuse,
+                header,
+            } => {
+                let result = segments.open(number, reuse, header).await;
+                complete(&state, ticket, None, result);
+            }
+            JournalOutput::Write {
+                ticket,
+                segment,
+                offset,
+                block,
+                len,
+            } => {
+                let result = segments.write(segment, offset, &block, len).await;
+                complete(&state, ticket, Some(block), result);
+            }
+            JournalOutput::Sync { ticket, segment } => {
+                let result = segments.sync(segment).await;
+                complete(&state, ticket, None, result);
+            }
+            JournalOutput::DeleteSegment { ticket, number } => {
+                let result = segments.delete(number).await;
+                complete(&state, ticket, None, result);
+            }
+        }
+    };
+    glommio::spawn_local(task).detach();
+}
+
+fn complete(
+    state: &Rc<RefCell<State>>,
+    ticket: Ticket,
+    block: Option<Block>,
+    result: io::Result<()>,
+) {
+    let now = clock::monotonic();
+    let result = match result {
+        Ok(()) => Ok(block),
+        Err(error) => Err(Failure {
+            block,
+            error: error.kind(),
+        }),
+    };
+    state.borrow_mut().shard.handle_journal(now, ticket, result);
+    carry_out(state);
+}
+
+fn log(shard: usize, notice: &Notice) {
+    match notice {
+        Notice::Journal(event) => error!(shard, ?event, "the journal is in trouble"),
+        Notice::Failed(recording, error) => {
+            error!(%recording, %error, "a recording could not be written; it is tried again");
+        }
+        Notice::CheckpointFailed(error) => warn!(shard, %error, "no checkpoint; it is tried again"),
+        Notice::Latched {
+            recording,
+            stream,
+            source,
+        } => {
+            info!(%recording, %stream, %source, "media comes from here");
+        }
+        Notice::Orphaned(recording) => warn!(%recording, "nobody claims this recording; it ends"),
+        Notice::Dropped { stream, count } => {
+            error!(%stream, count, "packets could not be kept");
+        }
+    }
+}

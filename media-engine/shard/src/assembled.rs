@@ -1,0 +1,352 @@
+//! The recording side of one stream: what becomes of its records once the journal has them.
+//!
+//! Everything here is a function of the journal's records alone, in their order. That is what makes
+//! a recovery exact: cut the track where the checkpoint says, restore the state that it holds, and
+//! the same records make the same track again.
+
+use holdfast_control::{Stream, StreamMode};
+use holdfast_journal::RecordRef;
+use holdfast_manifest::Direction;
+use holdfast_rtp::{PayloadMap, Refused, RtpPacket, Sequenced, SourceTable, StateError};
+use holdfast_track::{
+    CodecEntry, Counters, Flags, Kind, Lsn, Record, SourceAddresses, StreamHeader, TrackMark,
+};
+use holdfast_units::{RecordingId, StreamId, WallTime};
+
+use crate::live::{packet_time, payload_map};
+use crate::track_writer::TrackWriter;
+
+/// The recording side of one stream.
+#[derive(Debug)]
+pub struct AssembledStream {
+    /// The recording that it belongs to.
+    pub recording: RecordingId,
+    /// What it is meant to be, by the journal.
+    pub desired: Stream,
+    /// Its track.
+    pub track: TrackWriter,
+    /// Whether the track has its last record.
+    pub is_ended: bool,
+    codecs: PayloadMap,
+    sources: SourceTable,
+    counts: Counts,
+    scratch: Vec<u8>,
+}
+
+/// What the records of the track do not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    packets: u64,
+    bytes: u64,
+    duplicates: u64,
+    late: u64,
+    dropped: u64,
+}
+
+/// Counted by the receiving side, which the journal does not know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveCounts {
+    /// Datagrams refused by the guard.
+    pub refused: Refused,
+    /// Datagrams that the kernel dropped.
+    pub kernel_drops: u64,
+}
+
+impl AssembledStream {
+    /// Begins a track.
+    pub fn begin(recording: RecordingId, desired: Stream, at: &RecordRef<'_>) -> Self {
+        let track = TrackWriter::new(desired.id, 0);
+        let mut stream = Self::with_track(recording, desired, track);
+        let header = StreamHeader {
+            recording,
+            stream: stream.desired.id,
+            number: u32::from(stream.desired.number),
+            description: postcard::to_stdvec(&stream.desired)
+                .expect("plain data serialises into memory"),
+        };
+        stream.scratch.clear();
+        header.encode(&mut stream.scratch);
+        stream.append_scratch(Kind::Header, 0, at);
+        stream.mark(&codecs_mark(&stream.desired), at);
+        if let Some(label) = stream.desired.label.clone() {
+            stream.mark(&TrackMark::Label(label), at);
+        }
+        stream.mark(&TrackMark::Direction(direction(stream.desired.mode)), at);
+        stream
+    }
+
+    fn with_track(recording: RecordingId, desired: Stream, track: TrackWriter) -> Self {
+        Self {
+            recording,
+            codecs: payload_map(&desired),
+            desired,
+            track,
+            is_ended: false,
+            sources: SourceTable::new(),
+            counts: Counts::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Follows a changed desired state of the same stream.
+    pub fn change(&mut self, desired: Stream, at: &RecordRef<'_>) {
+        if desired.codecs != self.desired.codecs {
+            self.codecs = payload_map(&desired);
+            self.mark(&codecs_mark(&desired), at);
+        }
+        if desired.label != self.desired.label {
+            self.mark(
+                &TrackMark::Label(desired.label.clone().unwrap_or_default()),
+                at,
+            );
+        }
+        match (self.desired.mode, desired.mode) {
+            (StreamMode::Record, StreamMode::Pause) => self.mark(&TrackMark::Pause, at),
+            (StreamMode::Pause, StreamMode::Record) => self.mark(&TrackMark::Resume, at),
+            (StreamMode::Record, StreamMode::Record) | (StreamMode::Pause, StreamMode::Pause) => {}
+        }
+        if desired.mode != self.desired.mode {
+            self.mark(&TrackMark::Direction(direction(desired.mode)), at);
+        }
+        self.desired = desired;
+    }
+
+    /// Takes an RTP packet. A packet that came before goes no further.
+    pub fn handle_rtp(&mut self, record: &RecordRef<'_>) {
+        let Ok(packet) = RtpPacket::parse(record.payload) else {
+            // The guard let it pass once; kept as it is, the renderer will say what it makes of it.
+            return self.append(Kind::Packet, record);
+        };
+        // A payload type that an offer has just taken away: kept, and accounted for without a clock.
+        if let Some(codec) = self.codecs.codec(packet.payload_type()).copied() {
+            let now = packet_time(record.arrival);
+            match self.sources.observe(now, &packet, &codec).sequenced {
+                Sequenced::Duplicate { .. } => {
+                    self.counts.duplicates += 1;
+                    return;
+                }
+                Sequenced::Late { .. } => self.counts.late += 1,
+                Sequenced::Fresh { .. } | Sequenced::Suspect { .. } | Sequenced::Restart { .. } => {
+                }
+            }
+        }
+        self.counts.packets += 1;
+        self.counts.bytes += record.payload.len() as u64;
+        self.append(Kind::Packet, record);
+    }
+
+    /// Takes an RTCP packet.
+    pub fn handle_rtcp(&mut self, record: &RecordRef<'_>) {
+        self.append(Kind::Rtcp, record);
+    }
+
+    /// Takes the address of a sender. One that does not read is not from this version's journal.
+    pub fn handle_source(&mut self, record: &RecordRef<'_>) {
+        let Ok(remote) = postcard::from_bytes(record.payload) else {
+            return;
+        };
+        let local = std::net::SocketAddr::new(self.desired.address, self.desired.rtp_port);
+        self.scratch.clear();
+        SourceAddresses { remote, local }.encode(&mut self.scratch);
+        self.append_scratch(Kind::Source, record.flags, record);
+    }
+
+    /// Takes a count of datagrams that were lost before the journal.
+    pub fn handle_drops(&mut self, record: &RecordRef<'_>) {
+        let Some((packets, rest)) = record.payload.split_first_chunk() else {
+            return;
+        };
+        let Some((from, _)) = rest.split_first_chunk() else {
+            return;
+        };
+        let packets = u64::from(u32::from_le_bytes(*packets));
+        self.counts.dropped += packets;
+        let (from, to) = (WallTime(u64::from_le_bytes(*from)), record.arrival);
+        self.mark(&TrackMark::Dropped { from, to, packets }, record);
+    }
+
+    /// The engine has been down.
+    pub fn handle_outage(&mut self, from: WallTime, to: WallTime, at: &RecordRef<'_>) {
+        self.mark(&TrackMark::EngineRestart, at);
+        self.mark(&TrackMark::Outage { from, to }, at);
+    }
+
+    /// Ends the track.
+    pub fn end(&mut self, live: &LiveCounts, at: &RecordRef<'_>) {
+        if self.is_ended {
+            return;
+        }
+        self.is_ended = true;
+        let Counts {
+            packets,
+            bytes,
+            duplicates,
+            late,
+            ..
+        } = self.counts;
+        let counters = Counters {
+            packets,
+            bytes,
+            duplicates,
+            late,
+            kernel_drops: live.kernel_drops,
+            refused: live
+                .refused
+                .iter()
+                .map(|(why, n)| (why.name().to_owned(), n))
+                .collect(),
+            tracker: Vec::new(),
+        };
+        self.scratch.clear();
+        counters.encode(&mut self.scratch);
+        self.append_scratch(Kind::Counters, 0, at);
+        self.scratch.clear();
+        self.append_scratch(Kind::End, 0, at);
+    }
+
+    /// SSRCs and their statistics, for receiver reports.
+    pub fn sources_mut(&mut self) -> &mut SourceTable {
+        &mut self.sources
+    }
+
+    /// Packets in the track.
+    pub fn packets(&self) -> u64 {
+        self.counts.packets
+    }
+
+    /// What a later process needs to go on with the stream.
+    pub fn encode_state(&self, live: &LiveCounts) -> Vec<u8> {
+        let mut bytes = vec![STATE_VERSION, u8::from(self.is_ended)];
+        let Counts {
+            packets,
+            bytes: octets,
+            duplicates,
+            late,
+            dropped,
+        } = self.counts;
+        let mut counters = vec![
+            packets,
+            octets,
+            duplicates,
+            late,
+            dropped,
+            live.kernel_drops,
+        ];
+        counters.extend(live.refused.counts());
+        for counter in counters {
+            bytes.extend(counter.to_le_bytes());
+        }
+        let desired =
+            postcard::to_stdvec(&self.desired).expect("plain data serialises into memory");
+        bytes.extend((desired.len() as u32).to_le_bytes());
+        bytes.extend(desired);
+        self.sources.encode(&mut bytes);
+        bytes
+    }
+
+    /// Goes on with a stream: what [`Self::encode_state`] wrote when the track had this size.
+    ///
+    /// # Errors
+    ///
+    /// Where the octets are not of this version.
+    pub fn resume(
+        recording: RecordingId,
+        track_size: u64,
+        now: WallTime,
+        state: &[u8],
+    ) -> Result<(Self, LiveCounts), StateError> {
+        let (head, rest) = state.split_first_chunk::<2>().ok_or(StateError::TooShort)?;
+        let [version, is_ended] = *head;
+        if version != STATE_VERSION {
+            return Err(StateError::Version { found: version });
+        }
+        let (counters, rest) = rest
+            .split_first_chunk::<{ COUNTERS * 8 }>()
+            .ok_or(StateError::TooShort)?;
+        let mut words = [0; COUNTERS];
+        for (word, octets) in words.iter_mut().zip(counters.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*octets);
+        }
+        let (own, refused) = words.split_at(OWN_COUNTERS);
+        let [packets, bytes, duplicates, late, dropped, kernel_drops] = *own else {
+            return Err(StateError::Invalid);
+        };
+        let (size, rest) = rest.split_first_chunk().ok_or(StateError::TooShort)?;
+        let (desired, sources) = rest
+            .split_at_checked(u32::from_le_bytes(*size) as usize)
+            .ok_or(StateError::TooShort)?;
+        let desired: Stream = postcard::from_bytes(desired).map_err(|_| StateError::Invalid)?;
+        let track = TrackWriter::new(desired.id, track_size);
+        let mut stream = Self::with_track(recording, desired, track);
+        stream.is_ended = is_ended != 0;
+        stream.counts = Counts {
+            packets,
+            bytes,
+            duplicates,
+            late,
+            dropped,
+        };
+        stream.sources = SourceTable::decode(packet_time(now), sources)?;
+        let refused = refused.try_into().map_err(|_| StateError::Invalid)?;
+        let live = LiveCounts {
+            refused: Refused::from_counts(refused),
+            kernel_drops,
+        };
+        Ok((stream, live))
+    }
+
+    /// Which stream it is.
+    pub fn id(&self) -> StreamId {
+        self.desired.id
+    }
+
+    fn mark(&mut self, mark: &TrackMark, at: &RecordRef<'_>) {
+        self.scratch.clear();
+        mark.encode(&mut self.scratch);
+        self.append_scratch(Kind::Mark, 0, at);
+    }
+
+    fn append(&mut self, kind: Kind, record: &RecordRef<'_>) {
+        self.track.append(&Record {
+            kind,
+            source: record.flags,
+            flags: Flags::NONE,
+            lsn: Lsn(record.lsn.0),
+            arrival: record.arrival,
+            payload: record.payload,
+        });
+    }
+
+    fn append_scratch(&mut self, kind: Kind, source: u8, at: &RecordRef<'_>) {
+        self.track.append(&Record {
+            kind,
+            source,
+            flags: Flags::NONE,
+            lsn: Lsn(at.lsn.0),
+            arrival: at.arrival,
+            payload: &self.scratch,
+        });
+    }
+}
+
+fn codecs_mark(desired: &Stream) -> TrackMark {
+    let entry = |(&payload_type, codec): (&u8, &holdfast_manifest::Codec)| CodecEntry {
+        payload_type,
+        name: codec.name.clone(),
+        clock_rate: codec.clock_rate,
+        channels: codec.channels,
+        fmtp: codec.fmtp.clone().unwrap_or_default(),
+    };
+    TrackMark::Codecs(desired.codecs.iter().map(entry).collect())
+}
+
+const fn direction(mode: StreamMode) -> Direction {
+    match mode {
+        StreamMode::Record => Direction::Recvonly,
+        StreamMode::Pause => Direction::Inactive,
+    }
+}
+
+const STATE_VERSION: u8 = 1;
+const OWN_COUNTERS: usize = 6;
+const COUNTERS: usize = OWN_COUNTERS + holdfast_rtp::Reason::ALL.len();

@@ -1,0 +1,189 @@
+//! Checkpoints: when the tracks have what the journal holds, the journal may forget it.
+//!
+//! ```text
+//!   Idle ──interval──▶ Flushing ──all slots──▶ Writing ──pieces written──▶ Syncing ──▶ Saving ──▶ Idle
+//! ```
+//!
+//! The streams are flushed a few at a time, so each has a position of its own in the journal; the
+//! checkpoint's is where the first of them began. A failure anywhere only puts it off: the journal
+//! keeps what it holds.
+
+use std::time::Duration;
+
+use holdfast_journal::Lsn;
+use holdfast_units::MonoTime;
+
+use crate::saved::{Checkpoint, StreamCheckpoint};
+
+/// Where the making of a checkpoint stands.
+#[derive(Debug)]
+pub struct Checkpointer {
+    interval: Duration,
+    next_at: MonoTime,
+    saved: Lsn,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for the next one to be due.
+    Idle,
+    /// Flushing streams, from this slot on.
+    Flushing {
+        next_slot: usize,
+        checkpoint: Checkpoint,
+    },
+    /// Waiting for the disk to have everything that was ordered.
+    Syncing { checkpoint: Checkpoint },
+    /// Waiting for the checkpoint itself to be durable.
+    Saving { lsn: Lsn },
+}
+
+impl Checkpointer {
+    /// The journal holds nothing that the tracks do not have, below this.
+    pub fn new(now: MonoTime, interval: Duration, saved: Lsn) -> Self {
+        Self {
+            interval,
+            next_at: now + interval,
+            saved,
+            phase: Phase::Idle,
+        }
+    }
+
+    /// Begins one if it is due and there is something new.
+    pub fn begin_if_due(&mut self, now: MonoTime, settled: Lsn) {
+        if matches!(self.phase, Phase::Idle) && self.next_at <= now && settled > self.saved {
+            self.next_at = now + self.interval;
+            let checkpoint = Checkpoint {
+                lsn: settled.0,
+                streams: Vec::new(),
+            };
+            self.phase = Phase::Flushing {
+                next_slot: 0,
+                checkpoint,
+            };
+        }
+    }
+
+    /// The slot to be flushed next, if any.
+    pub fn next_slot(&mut self, slots: usize) -> Option<usize> {
+        let Phase::Flushing { next_slot, .. } = &mut self.phase else {
+            return None;
+        };
+        let slot = *next_slot;
+        *next_slot += 1;
+        (slot < slots).then_some(slot)
+    }
+
+    /// A slot has been flushed.
+    pub fn handle_flushed(&mut self, stream: StreamCheckpoint) {
+        if let Phase::Flushing { checkpoint, .. } = &mut self.phase {
+            checkpoint.streams.push(stream);
+        }
+    }
+
+    /// All slots have been flushed: whether the caller orders the sync now.
+    pub fn begin_sync(&mut self, slots: usize) -> bool {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Flushing {
+                next_slot,
+                checkpoint,
+            } if next_slot >= slots => {
+                self.phase = Phase::Syncing { checkpoint };
+                true
+            }
+            phase => {
+                self.phase = phase;
+                false
+            }
+        }
+    }
+
+    /// Everything that was ordered is durable, or not. Gives the octets to be saved.
+    pub fn handle_synced(&mut self, is_durable: bool) -> Option<Vec<u8>> {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Syncing { checkpoint } if is_durable => {
+                self.phase = Phase::Saving {
+                    lsn: Lsn(checkpoint.lsn),
+                };
+                Some(checkpoint.encode())
+            }
+            _ => None,
+        }
+    }
+
+    /// The checkpoint is durable, or not. Gives the position that the journal is to be told.
+    pub fn handle_saved(&mut self, is_durable: bool) -> Option<Lsn> {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Saving { lsn } if is_durable => {
+                self.saved = lsn;
+                Some(lsn)
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives up the one that is being made: something that it covers could not be written.
+    pub fn abandon(&mut self) {
+        self.phase = Phase::Idle;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: MonoTime = MonoTime(0);
+    const INTERVAL: Duration = Duration::from_secs(2);
+
+    fn flushed(slots: usize) -> Checkpointer {
+        let mut checkpointer = Checkpointer::new(T0, INTERVAL, Lsn(0));
+        checkpointer.begin_if_due(T0 + INTERVAL, Lsn(100));
+        while checkpointer.next_slot(slots).is_some() {}
+        checkpointer
+    }
+
+    #[test]
+    fn the_journal_is_told_only_after_sync_and_save() {
+        let mut checkpointer = flushed(3);
+        assert!(checkpointer.begin_sync(3));
+        assert_eq!(
+            checkpointer.handle_saved(true),
+            None,
+            "nothing is being saved yet"
+        );
+        let mut checkpointer = flushed(3);
+        assert!(checkpointer.begin_sync(3));
+        assert!(checkpointer.handle_synced(true).is_some());
+        assert_eq!(checkpointer.handle_saved(true), Some(Lsn(100)));
+    }
+
+    #[test]
+    fn a_failed_step_gives_the_journal_nothing_and_the_next_one_is_made() {
+        let mut checkpointer = flushed(0);
+        assert!(checkpointer.begin_sync(0));
+        assert_eq!(checkpointer.handle_synced(false), None);
+        assert_eq!(checkpointer.handle_saved(true), None);
+        checkpointer.begin_if_due(T0 + 2 * INTERVAL, Lsn(100));
+        assert_eq!(checkpointer.next_slot(1), Some(0));
+    }
+
+    #[test]
+    fn none_is_made_before_its_time_or_without_anything_new() {
+        let mut checkpointer = Checkpointer::new(T0, INTERVAL, Lsn(7));
+        checkpointer.begin_if_due(T0, Lsn(9));
+        assert_eq!(checkpointer.next_slot(1), None);
+        checkpointer.begin_if_due(T0 + INTERVAL, Lsn(7));
+        assert_eq!(checkpointer.next_slot(1), None);
+    }
+
+    #[test]
+    fn no_sync_while_slots_are_left() {
+        let mut checkpointer = Checkpointer::new(T0, INTERVAL, Lsn(0));
+        checkpointer.begin_if_due(T0 + INTERVAL, Lsn(1));
+        assert_eq!(checkpointer.next_slot(2), Some(0));
+        assert!(!checkpointer.begin_sync(2));
+        assert_eq!(checkpointer.next_slot(2), Some(1));
+        assert!(checkpointer.begin_sync(2));
+    }
+}

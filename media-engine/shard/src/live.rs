@@ -1,0 +1,237 @@
+//! The receiving side of one stream: what becomes of a datagram before the journal.
+//!
+//! It follows the desired state at once; the assembly follows it when the journal has it. Nothing
+//! here remembers audio: what passes goes into the journal's block in the same call.
+
+use std::net::SocketAddr;
+
+use holdfast_control::{Stream, StreamMode};
+use holdfast_manifest::Codec as CodecEntry;
+use holdfast_rtp::{
+    Chance, ClockRate, Cname, Codec, CodecKind, Expected, Guard, GuardConfig, HeldPacket,
+    PayloadMap, PayloadType, Reason, Refused, RtcpBandwidth, RtcpConfig, RtcpSession, Ssrc,
+    Verdict, is_rtcp,
+};
+use holdfast_units::{MonoTime, RecordingId, WallTime};
+
+use crate::limits::SOURCES_MAX;
+
+/// The receiving side of one stream.
+#[derive(Debug)]
+pub struct LiveStream {
+    /// The recording that it belongs to.
+    pub recording: RecordingId,
+    /// What it is meant to be.
+    pub desired: Stream,
+    /// Datagrams that the kernel dropped.
+    pub kernel_drops: u64,
+    /// Datagrams that passed, and that the journal did not take, not yet written down.
+    pub unwritten: Unwritten,
+    /// Datagrams that went into the journal.
+    pub packets: u64,
+    /// Receiver reports.
+    pub rtcp: RtcpSession,
+    /// Where reports go instead of where the signaling says.
+    pub rtcp_peer: Option<SocketAddr>,
+    guard: Guard,
+    codecs: PayloadMap,
+    sources: Vec<SocketAddr>,
+}
+
+/// Datagrams that could not be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unwritten {
+    /// How many.
+    pub count: u32,
+    /// Arrival of the first of them.
+    pub from: WallTime,
+}
+
+/// What becomes of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It is an RTP packet of the recording. `source` numbers its sender; where `is_new`, that has
+    /// to be written down first, and [`LiveStream::take_held`] precedes it.
+    Rtp {
+        /// Number of the sender.
+        source: u8,
+        /// Whether the stream listens to this sender from now on.
+        is_new: bool,
+    },
+    /// It is an RTCP packet of the recording.
+    Rtcp {
+        /// Number of the sender.
+        source: u8,
+        /// Whether the number is new.
+        is_new: bool,
+    },
+    /// It goes no further; counted where it has to be.
+    Stopped,
+}
+
+impl LiveStream {
+    /// A stream that has heard nobody yet. The random numbers are for its reports.
+    pub fn new(
+        wall: WallTime,
+        recording: RecordingId,
+        desired: Stream,
+        config: GuardConfig,
+        random: [u32; 2],
+    ) -> Self {
+        let [ssrc, chance] = random;
+        let config_rtcp = RtcpConfig {
+            ssrc: Ssrc(ssrc),
+            cname: Cname::from_bytes(desired.cname.as_bytes())
+                .unwrap_or_else(|| Cname::from_random([0; 12])),
+            bandwidth: bandwidth(&desired),
+            reduced_size: false,
+        };
+        let mut guard = Guard::new(config, expected(&desired));
+        guard.set_paused(desired.mode == StreamMode::Pause);
+        let codecs = payload_map(&desired);
+        Self {
+            recording,
+            guard,
+            codecs,
+            desired,
+            kernel_drops: 0,
+            unwritten: Unwritten::default(),
+            packets: 0,
+            rtcp: RtcpSession::new(packet_time(wall), config_rtcp, Chance(chance)),
+            rtcp_peer: None,
+            sources: Vec::new(),
+        }
+    }
+
+    /// Follows a changed desired state of the same stream.
+    pub fn change(&mut self, wall: WallTime, desired: Stream) {
+        let now = packet_time(wall);
+        self.guard.set_expected(expected(&desired));
+        if self.desired.peer_rtcp != desired.peer_rtcp {
+            self.rtcp_peer = None;
+        }
+        if self.desired.peer_rtp != desired.peer_rtp
+            || self.desired.signaling_peer != desired.signaling_peer
+        {
+            self.guard.reset_latch(now);
+        }
+        let is_paused = desired.mode == StreamMode::Pause;
+        if is_paused != self.guard.paused() {
+            self.guard.set_paused(is_paused);
+        }
+        self.codecs = payload_map(&desired);
+        self.desired = desired;
+    }
+
+    /// Decides about a datagram on one of the stream's ports.
+    pub fn admit(&mut self, now: MonoTime, port: u16, source: SocketAddr, bytes: &[u8]) -> Passage {
+        let is_shared = self.desired.rtcp_port == self.desired.rtp_port;
+        if port == self.desired.rtp_port && !(is_shared && is_rtcp(bytes)) {
+            return match self.guard.check(now, source, bytes, &self.codecs) {
+                Verdict::Accept { latched: None } => {
+                    let (source, is_new) = self.number(source);
+                    Passage::Rtp { source, is_new }
+                }
+                Verdict::Accept { latched: Some(_) } => {
+                    let (source, _) = self.number(source);
+                    Passage::Rtp {
+                        source,
+                        is_new: true,
+                    }
+                }
+                Verdict::Hold | Verdict::Refuse(_) => Passage::Stopped,
+            };
+        }
+        match self.guard.check_rtcp(now, source, bytes) {
+            Ok(()) if self.guard.paused() => Passage::Stopped,
+            Ok(()) => {
+                let (source, is_new) = self.number(source);
+                Passage::Rtcp { source, is_new }
+            }
+            Err(_) => Passage::Stopped,
+        }
+    }
+
+    /// The packet that waited for its source to be proven.
+    pub fn take_held(&mut self) -> Option<HeldPacket<'_>> {
+        self.guard.take_held()
+    }
+
+    /// Where RTP comes from.
+    pub fn rtp_source(&self) -> Option<SocketAddr> {
+        self.guard.source()
+    }
+
+    /// What was refused.
+    pub fn refused(&self) -> &Refused {
+        self.guard.refused()
+    }
+
+    /// Counts a datagram that the ingest could not take whole.
+    pub fn refuse_truncated(&mut self) {
+        let mut refused = *self.guard.refused();
+        refused.count(Reason::Oversize);
+        self.guard.restore_refused(refused);
+    }
+
+    /// Goes on with what an earlier process counted.
+    pub fn restore(&mut self, refused: Refused, kernel_drops: u64) {
+        self.guard.restore_refused(refused);
+        self.kernel_drops = kernel_drops;
+    }
+
+    /// The number of a source, from 1, and whether it is new. Beyond the limit all share one.
+    fn number(&mut self, source: SocketAddr) -> (u8, bool) {
+        if let Some(at) = self.sources.iter().position(|known| *known == source) {
+            return (at as u8 + 1, false);
+        }
+        if self.sources.len() < SOURCES_MAX - 1 {
+            self.sources.push(source);
+            return (self.sources.len() as u8, true);
+        }
+        (SOURCES_MAX as u8, true)
+    }
+}
+
+fn bandwidth(desired: &Stream) -> RtcpBandwidth {
+    if desired.send_reports {
+        RtcpBandwidth::Default
+    } else {
+        RtcpBandwidth::Receivers(0)
+    }
+}
+
+fn expected(desired: &Stream) -> Expected {
+    Expected {
+        media: desired.peer_rtp,
+        control: desired.peer_rtcp,
+        signaling: desired.signaling_peer,
+    }
+}
+
+/// The table of what is negotiated. Signaling names no more codecs than fit; one too many would
+/// be refused as not negotiated.
+pub fn payload_map(desired: &Stream) -> PayloadMap {
+    let mut map = PayloadMap::new();
+    for (&number, entry) in &desired.codecs {
+        if let (Some(payload_type), Some(codec)) = (PayloadType::new(number), codec(entry)) {
+            let _ = map.insert(payload_type, codec);
+        }
+    }
+    map
+}
+
+fn codec(entry: &CodecEntry) -> Option<Codec> {
+    let clock_rate = ClockRate::new(entry.clock_rate)?;
+    Some(Codec {
+        kind: CodecKind::from_name(&entry.name),
+        clock_rate,
+        channels: entry.channels,
+    })
+}
+
+/// The time that the guard and the sequence trackers go by: that of a packet's arrival, so that a
+/// stall of the engine does not look like one of the sender.
+pub const fn packet_time(arrival: WallTime) -> MonoTime {
+    MonoTime(arrival.0)
+}

@@ -1,0 +1,143 @@
+//! What a shard is told and what it asks for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use holdfast_control::{Document, FromEngine, Recording, Unwilling};
+use holdfast_units::{RecordingId, StreamId, WallTime};
+
+use crate::disk::{DiskError, DiskOrder};
+
+/// What the control thread tells a shard.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A signaling process is there: it is to be told what the shard holds.
+    Connected,
+    /// It is gone.
+    Disconnected,
+    /// It has named all recordings that it knows.
+    ReconcileDone,
+    /// The desired state of a recording.
+    Recording(Recording),
+    /// A piece of a document.
+    Document(Document),
+    /// Whether further recordings are welcome.
+    Willing(Option<Unwilling>),
+}
+
+/// One datagram as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Local port it was sent to.
+    pub port: u16,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The kernel's time of arrival.
+    pub arrival: WallTime,
+    /// UDP payload.
+    pub bytes: &'a [u8],
+    /// Whether it was longer than what is there.
+    pub truncated: bool,
+}
+
+/// What a shard asks for, in the order in which it is to be done.
+#[derive(Debug)]
+pub enum Output<B> {
+    /// Something of the journal.
+    Journal(holdfast_journal::Output<B>),
+    /// Something of the disk beside it.
+    Disk(DiskOrder),
+    /// Begin to receive on the ports of a stream; told at once by [`crate::Shard::handle_opened`].
+    Open {
+        /// Which stream.
+        stream: StreamId,
+        /// Local address.
+        address: IpAddr,
+        /// RTP port.
+        rtp_port: u16,
+        /// RTCP port, the same with rtcp-mux.
+        rtcp_port: u16,
+    },
+    /// End receiving on a port.
+    Close {
+        /// Which port.
+        port: u16,
+    },
+    /// Send a report. It is not worth an error when it fails.
+    Send {
+        /// From which port.
+        from_port: u16,
+        /// Where to.
+        to: SocketAddr,
+        /// The datagram.
+        bytes: Vec<u8>,
+    },
+    /// Something for the control thread.
+    Event(ShardEvent),
+    /// Something for the log.
+    Notice(Notice),
+}
+
+/// What a shard says to the control thread.
+#[derive(Debug)]
+pub enum ShardEvent {
+    /// To be told to signaling as it is.
+    Tell(FromEngine),
+    /// All that the shard holds has been told.
+    HeldDone,
+    /// How the shard is.
+    Statistics(ShardStatistics),
+}
+
+/// How a shard is. Counts are since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatistics {
+    /// Streams that receive.
+    pub streams: u64,
+    /// Recordings that are not published yet.
+    pub recordings: u64,
+    /// Datagrams that went into the journal.
+    pub packets: u64,
+    /// Datagrams refused by the guards.
+    pub refused: u64,
+    /// Datagrams to ports that no stream has.
+    pub strays: u64,
+    /// Datagrams that the kernel dropped.
+    pub kernel_drops: u64,
+    /// Datagrams that the journal did not take.
+    pub unwritten: u64,
+    /// Use of the journal, 0–1,000.
+    pub journal_used_permille: u16,
+    /// Whether the journal takes nothing at present.
+    pub journal_failing: bool,
+    /// Longest time from arrival to durable since the last statistics, in microseconds.
+    pub durable_after_us_max: u64,
+}
+
+/// Something that the log should say.
+#[derive(Debug)]
+pub enum Notice {
+    /// The journal met trouble.
+    Journal(holdfast_journal::Event),
+    /// A recording was not written or published; it is tried again.
+    Failed(RecordingId, DiskError),
+    /// The checkpoint could not be made; it is tried again.
+    CheckpointFailed(DiskError),
+    /// A stream listens to another source.
+    Latched {
+        /// Which recording.
+        recording: RecordingId,
+        /// Which stream.
+        stream: StreamId,
+        /// To whom.
+        source: SocketAddr,
+    },
+    /// Nobody claims a recording.
+    Orphaned(RecordingId),
+    /// Datagrams of a stream could not be kept.
+    Dropped {
+        /// Which stream.
+        stream: StreamId,
+        /// How many.
+        count: u32,
+    },
+}

@@ -1,0 +1,482 @@
+//! Everything one core owns: from the datagram to the orders for its disk.
+//!
+//! It refuses to wait, to allocate per packet, and to say that something is done before the journal
+//! has it. The shell gives it datagrams, completions and time, and carries out what it asks for.
+//!
+//! The invariant that matters: [`FromEngine::Applied`] leaves only when the streams of that revision
+//! receive and the journal holds everything that was said of the recording until then.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use holdfast_control::{FromEngine, ShardPorts, Unwilling};
+use holdfast_journal::{Committed, Full, Lsn, NewRecord, Writer};
+use holdfast_rtp::GuardConfig;
+use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
+
+use crate::assembled::{AssembledStream, LiveCounts};
+use crate::assembly::{Assembly, Finished};
+use crate::checkpoint::Checkpointer;
+use crate::desire::{LiveRecording, Opening};
+use crate::disk::{DiskOrder, DiskResult};
+use crate::limits::{CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX};
+use crate::live::{LiveStream, Passage, packet_time};
+use crate::output::{Command, Datagram, Notice, Output, ShardEvent, ShardStatistics};
+use crate::random::Random;
+use crate::records;
+
+/// What a shard is told once.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Which shard it is.
+    pub index: u16,
+    /// Its slice of the port range.
+    pub ports: ShardPorts,
+    /// What the guard of each stream is told.
+    pub guard: GuardConfig,
+    /// How long a recording stays that signaling does not claim.
+    pub orphan_timeout: Duration,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Duration,
+    /// For SSRCs and the times of reports.
+    pub seed: u64,
+}
+
+/// Everything one core owns. `B` is a block of the journal as the shell's pool has it.
+#[derive(Debug)]
+pub struct Shard<B> {
+    pub(crate) config: ShardConfig,
+    pub(crate) journal: Writer<B>,
+    pub(crate) assembly: Assembly,
+    /// By pair of ports.
+    pub(crate) live: Vec<Option<Box<LiveStream>>>,
+    pub(crate) recordings: BTreeMap<RecordingId, LiveRecording>,
+    /// What the receiving side counted for streams that have ended, until the assembly asks.
+    pub(crate) ended_counts: BTreeMap<StreamId, LiveCounts>,
+    /// What signaling is told once the journal has come this far.
+    pub(crate) confirmations: VecDeque<(Lsn, FromEngine)>,
+    pub(crate) outputs: VecDeque<Output<B>>,
+    pub(crate) random: Random,
+    pub(crate) unwilling: Option<Unwilling>,
+    /// Revisions whose ports are being opened.
+    pub(crate) opening: BTreeMap<RecordingId, Opening>,
+    pub(crate) connected: bool,
+    committed: VecDeque<Committed<B>>,
+    checkpointer: Checkpointer,
+    /// Pairs whose stream has datagrams that were not kept and are not yet written down.
+    unwritten: Vec<u16>,
+    report_cursor: usize,
+    next_housekeeping: MonoTime,
+    statistics: ShardStatistics,
+    journal_failing: bool,
+}
+
+/// How often statistics are told, orphans looked for and failed orders repeated.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
+    /// A shard that goes on where `assembly` and `journal` stand. Streams that go on are opened at
+    /// once: see [`Self::poll_output`].
+    pub fn new(
+        now: MonoTime,
+        wall: WallTime,
+        config: ShardConfig,
+        journal: Writer<B>,
+        mut assembly: Assembly,
+        counts: BTreeMap<StreamId, LiveCounts>,
+    ) -> Self {
+        assembly.resume_publishing();
+        let pairs = usize::from(config.ports.last - config.ports.first).div_ceil(2);
+        let saved = assembly.position();
+        let mut shard = Self {
+            live: std::iter::repeat_with(|| None).take(pairs).collect(),
+            recordings: BTreeMap::new(),
+            ended_counts: counts,
+            confirmations: VecDeque::new(),
+            outputs: VecDeque::new(),
+            random: Random::new(config.seed),
+            unwilling: None,
+            opening: BTreeMap::new(),
+            connected: false,
+            committed: VecDeque::new(),
+            checkpointer: Checkpointer::new(now, config.checkpoint_interval, saved),
+            unwritten: Vec::new(),
+            report_cursor: 0,
+            next_housekeeping: now,
+            statistics: ShardStatistics::default(),
+            journal_failing: false,
+            config,
+            journal,
+            assembly,
+        };
+        shard.resume_recordings(now, wall);
+        shard
+    }
+
+    /// Takes a command of the control thread.
+    pub fn handle_command(&mut self, now: MonoTime, wall: WallTime, command: Command) {
+        match command {
+            Command::Connected => self.handle_connected(now),
+            Command::Disconnected => self.handle_disconnected(now),
+            Command::ReconcileDone => self.handle_reconciled(now),
+            Command::Recording(desired) => self.handle_desired(now, wall, desired),
+            Command::Document(document) => self.handle_document(now, wall, document),
+            Command::Willing(unwilling) => self.unwilling = unwilling,
+        }
+    }
+
+    /// Takes a datagram. Its octets are in the journal's block, or nowhere, when this returns.
+    pub fn handle_datagram(&mut self, now: MonoTime, datagram: &Datagram<'_>) {
+        let Datagram {
+            port,
+            source,
+            arrival,
+            bytes,
+            truncated,
+        } = *datagram;
+        let pair = port.wrapping_sub(self.config.ports.first) >> 1;
+        let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) else {
+            self.statistics.strays += 1;
+            return;
+        };
+        if truncated {
+            stream.refuse_truncated();
+            return;
+        }
+        let (kind, number, is_new) = match stream.admit(packet_time(arrival), port, source, bytes) {
+            Passage::Rtp { source, is_new } => (records::RTP, source, is_new),
+            Passage::Rtcp { source, is_new } => (records::RTCP, source, is_new),
+            Passage::Stopped => return,
+        };
+        let mut record = NewRecord {
+            kind,
+            flags: number,
+            source: pair,
+            stream: stream.desired.id,
+            arrival,
+        };
+        let mut result = Ok(Lsn::ZERO);
+        if is_new {
+            result = write_source(&mut self.journal, now, stream, source, record);
+            if kind == records::RTP {
+                self.outputs.push_back(Output::Notice(Notice::Latched {
+                    recording: stream.recording,
+                    stream: stream.desired.id,
+                    source,
+                }));
+                if let Some(held) = stream.take_held() {
+                    record.arrival = WallTime(held.at.0);
+                    result = result.and(self.journal.append(now, &record, &[held.bytes]));
+                    record.arrival = arrival;
+                }
+            }
+        }
+        match result.and(self.journal.append(now, &record, &[bytes])) {
+            Ok(_) => {
+                stream.packets += 1;
+                self.statistics.packets += 1;
+            }
+            Err(_) => self.handle_unwritten(pair, 1, arrival),
+        }
+        if kind == records::RTCP {
+            self.handle_rtcp(pair, arrival, source, bytes);
+        }
+    }
+
+    /// The kernel had to drop datagrams of a port.
+    pub fn handle_drops(&mut self, wall: WallTime, port: u16, count: u32) {
+        let pair = port.wrapping_sub(self.config.ports.first) >> 1;
+        if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
+            stream.kernel_drops += u64::from(count);
+            self.statistics.kernel_drops += u64::from(count);
+            self.note_loss(pair, count, wall);
+        }
+    }
+
+    /// The journal's completion of an [`Output::Journal`].
+    pub fn handle_journal(
+        &mut self,
+        now: MonoTime,
+        ticket: holdfast_journal::Ticket,
+        result: Result<Option<B>, holdfast_journal::Failure<B>>,
+    ) {
+        self.journal.handle_completion(now, ticket, result);
+        self.confirm();
+    }
+
+    /// Gives the journal a block.
+    pub fn offer_block(&mut self, block: B) {
+        self.journal.offer_block(block);
+    }
+
+    /// The end of an [`Output::Disk`].
+    pub fn handle_disk(&mut self, now: MonoTime, wall: WallTime, result: DiskResult) {
+        let failure = match &result {
+            DiskResult::Synced(result) => {
+                if let Some(bytes) = self.checkpointer.handle_synced(result.is_ok()) {
+                    self.outputs
+                        .push_back(Output::Disk(DiskOrder::SaveCheckpoint { bytes }));
+                }
+                result.clone().err()
+            }
+            DiskResult::CheckpointSaved(result) => {
+                if let Some(lsn) = self.checkpointer.handle_saved(result.is_ok()) {
+                    self.journal.checkpoint(lsn);
+                }
+                result.clone().err()
+            }
+            DiskResult::TrackWritten { result: Err(_), .. } | DiskResult::WriteFailed { .. } => {
+                self.checkpointer.abandon();
+                None
+            }
+            DiskResult::TrackWritten { .. } | DiskResult::Published { .. } => None,
+        };
+        if let Some(error) = failure {
+            self.outputs
+                .push_back(Output::Notice(Notice::CheckpointFailed(error)));
+        }
+        match self.assembly.handle_result(result) {
+            Some(Finished::Published(recording, published)) => {
+                self.handle_published(now, wall, recording, published);
+            }
+            Some(Finished::Failed(recording, error)) => {
+                self.outputs
+                    .push_back(Output::Notice(Notice::Failed(recording, error)));
+            }
+            None => {}
+        }
+    }
+
+    /// One tick: what is due, and a share of what is not urgent.
+    pub fn handle_tick(&mut self, now: MonoTime, wall: WallTime) {
+        self.write_losses(now, wall);
+        self.journal.handle_timeout(now);
+        while let Some(event) = self.journal.poll_event() {
+            self.outputs
+                .push_back(Output::Notice(Notice::Journal(event)));
+        }
+        self.assemble(wall);
+        self.advance_checkpoint(now);
+        self.send_reports(wall);
+        if self.next_housekeeping <= now {
+            self.next_housekeeping = now + HOUSEKEEPING_INTERVAL;
+            self.assembly.retry();
+            self.end_orphans(now, wall);
+            self.tell_statistics();
+        }
+    }
+
+    /// What the shell has to do next.
+    pub fn poll_output(&mut self) -> Option<Output<B>> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        self.journal
+            .poll_output()
+            .map(Output::Journal)
+            .or_else(|| self.assembly.poll_order().map(Output::Disk))
+    }
+
+    /// Whether any stream receives or anything is on its way: the tick may be longer if not.
+    pub fn is_idle(&self) -> bool {
+        self.recordings.is_empty() && self.assembly.pieces_in_flight() == 0
+    }
+
+    /// Whether all that was received is in the journal, durably, and nothing waits for publication
+    /// that has ended: the process may end without losing anything.
+    pub fn is_settled(&self) -> bool {
+        let is_durable = self.journal.committed() == self.journal.next_lsn();
+        is_durable && self.recordings.values().all(LiveRecording::is_active)
+    }
+
+    /// Makes everything durable as soon as the disk can.
+    pub fn request_commit(&mut self, now: MonoTime) {
+        self.journal.request_commit(now);
+    }
+
+    /// Records that had no stream when they were assembled. None, unless something is wrong.
+    pub fn unknown_records(&self) -> u64 {
+        self.assembly.unknown()
+    }
+
+    /// Tells signaling what has become durable.
+    pub(crate) fn confirm(&mut self) {
+        let committed = self.journal.committed();
+        while let Some((lsn, _)) = self.confirmations.front() {
+            if *lsn >= committed {
+                break;
+            }
+            if let Some((_, message)) = self.confirmations.pop_front() {
+                self.tell(message);
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, message: FromEngine) {
+        self.outputs
+            .push_back(Output::Event(ShardEvent::Tell(message)));
+    }
+
+    /// A datagram that passed the guard was not taken by the journal.
+    #[cold]
+    fn handle_unwritten(&mut self, pair: u16, count: u32, arrival: WallTime) {
+        self.statistics.unwritten += u64::from(count);
+        self.journal_failing = true;
+        self.note_loss(pair, count, arrival);
+    }
+
+    fn note_loss(&mut self, pair: u16, count: u32, arrival: WallTime) {
+        if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
+            if stream.unwritten.count == 0 {
+                stream.unwritten.from = arrival;
+                self.unwritten.push(pair);
+            }
+            stream.unwritten.count = stream.unwritten.count.saturating_add(count);
+        }
+    }
+
+    /// Writes down what could not be kept, as soon as the journal takes records again.
+    fn write_losses(&mut self, now: MonoTime, wall: WallTime) {
+        while let Some(&pair) = self.unwritten.last() {
+            if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
+                let lost = stream.unwritten;
+                let record = NewRecord {
+                    kind: records::DROPS,
+                    flags: 0,
+                    source: pair,
+                    stream: stream.desired.id,
+                    arrival: wall,
+                };
+                let parts: [&[u8]; 2] = [&lost.count.to_le_bytes(), &lost.from.0.to_le_bytes()];
+                if self.journal.append(now, &record, &parts).is_err() {
+                    return;
+                }
+                stream.unwritten = Default::default();
+                let stream = stream.desired.id;
+                let count = lost.count;
+                self.outputs
+                    .push_back(Output::Notice(Notice::Dropped { stream, count }));
+            }
+            self.unwritten.pop();
+        }
+        self.journal_failing = false;
+    }
+
+    /// Takes committed records into the tracks, a batch at a time, unless the disk is behind.
+    fn assemble(&mut self, wall: WallTime) {
+        while let Some(batch) = self.journal.poll_committed() {
+            self.committed.push_back(batch);
+        }
+        for _ in 0..ASSEMBLE_BATCHES {
+            if self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
+                return;
+            }
+            let Some(batch) = self.committed.pop_front() else {
+                return;
+            };
+            let (live, ended, first) =
+                (&self.live, &mut self.ended_counts, self.config.ports.first);
+            let mut counts = |stream: &AssembledStream| counts_of(live, ended, first, stream);
+            let mut oldest = wall;
+            for record in batch.records() {
+                oldest = oldest.min(record.arrival);
+                self.assembly.handle_record(&record, &mut counts);
+            }
+            let after_us = u64::try_from(wall.since(oldest).as_micros()).unwrap_or(u64::MAX);
+            let longest = &mut self.statistics.durable_after_us_max;
+            *longest = after_us.max(*longest);
+            self.journal.offer_block(batch.into_block());
+        }
+    }
+
+    fn advance_checkpoint(&mut self, now: MonoTime) {
+        if self.assembly.has_failed() {
+            return;
+        }
+        self.checkpointer
+            .begin_if_due(now, self.assembly.settled_position());
+        let slots = self.assembly.stream_slots();
+        for _ in 0..CHECKPOINT_SLICE {
+            let Some(slot) = self.checkpointer.next_slot(slots) else {
+                break;
+            };
+            let (live, ended, first) =
+                (&self.live, &mut self.ended_counts, self.config.ports.first);
+            let mut counts = |stream: &AssembledStream| counts_of(live, ended, first, stream);
+            if let Some(stream) = self.assembly.checkpoint_stream(slot, &mut counts) {
+                self.checkpointer.handle_flushed(stream);
+            }
+        }
+        if self.checkpointer.begin_sync(slots) {
+            // After all pieces that were ordered until now.
+            while let Some(order) = self.assembly.poll_order() {
+                self.outputs.push_back(Output::Disk(order));
+            }
+            self.outputs.push_back(Output::Disk(DiskOrder::Sync));
+        }
+    }
+
+    /// Looks at a share of the streams for reports that are due: all of them within 32 ticks.
+    fn send_reports(&mut self, wall: WallTime) {
+        let share = self.live.len().div_ceil(32);
+        for _ in 0..share {
+            let pair = self.report_cursor;
+            self.report_cursor = (pair + 1) % self.live.len();
+            self.report(wall, pair);
+        }
+    }
+
+    fn tell_statistics(&mut self) {
+        let occupancy = self.journal.occupancy();
+        let segments = occupancy.segments_max.max(1);
+        let used = occupancy.segments_used * 1_000 / segments;
+        let streams = self.live.iter().flatten();
+        self.statistics.streams = streams.clone().count() as u64;
+        self.statistics.refused = streams.map(|stream| stream.refused().total()).sum();
+        self.statistics.recordings = self.recordings.len() as u64;
+        self.statistics.journal_used_permille = u16::try_from(used).unwrap_or(1_000);
+        self.statistics.journal_failing = self.journal_failing;
+        let statistics = self.statistics;
+        self.statistics.durable_after_us_max = 0;
+        self.outputs
+            .push_back(Output::Event(ShardEvent::Statistics(statistics)));
+    }
+}
+
+/// Batches that are assembled in one tick: a batch is at most a block, a mebibyte.
+const ASSEMBLE_BATCHES: usize = 4;
+
+/// What the receiving side counted for a stream, while it lives and after.
+fn counts_of(
+    live: &[Option<Box<LiveStream>>],
+    ended: &mut BTreeMap<StreamId, LiveCounts>,
+    first_port: u16,
+    stream: &AssembledStream,
+) -> LiveCounts {
+    let pair = usize::from(stream.desired.rtp_port.wrapping_sub(first_port) >> 1);
+    match live.get(pair).and_then(Option::as_ref) {
+        Some(live) if live.desired.id == stream.id() => LiveCounts {
+            refused: *live.refused(),
+            kernel_drops: live.kernel_drops,
+        },
+        _ => ended.get(&stream.id()).copied().unwrap_or_default(),
+    }
+}
+
+/// Writes down who a number of a sender stands for.
+fn write_source<B: AsRef<[u8]> + AsMut<[u8]>>(
+    journal: &mut Writer<B>,
+    now: MonoTime,
+    stream: &LiveStream,
+    source: std::net::SocketAddr,
+    record: NewRecord,
+) -> Result<Lsn, Full> {
+    let mut room = [0; 64];
+    let address = postcard::to_slice(&source, &mut room).expect("an address fits");
+    let record = NewRecord {
+        kind: records::SOURCE,
+        stream: stream.desired.id,
+        ..record
+    };
+    journal.append(now, &record, &[address])
+}
