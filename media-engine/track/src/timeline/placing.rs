@@ -1,0 +1,267 @@
+//! The way of one packet to its place: believed at once, held back, or put into a hole.
+
+use holdfast_manifest::MarkKind;
+use holdfast_rtp::EventReceiver;
+
+use super::run::{Begin, Run};
+use super::source::{Item, Pending, PendingKind, Sound, Source};
+use super::{Placement, RATE, SKEW_MAX, Sink, Span, Timeline};
+use crate::limits::{GAPS_MAX, RUNS_MAX};
+
+impl Timeline {
+    /// A packet with a higher number than any before of its source.
+    pub(super) fn take_fresh(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        if self.sources[index].pending.is_some() {
+            return self.take_doubtful(index, item, sink);
+        }
+        let source = &mut self.sources[index];
+        let run = &self.runs[source.run];
+        if !item.sound.keeps_time() {
+            return self.place(index, item, sink);
+        }
+        if item.clock != run.clock() && matches!(item.sound, Sound::Audio(..)) {
+            return self.change_clock(index, item, sink);
+        }
+        let tolerance = if source.resumed {
+            RESUME_SKEW_MAX
+        } else {
+            SKEW_MAX
+        };
+        let at = run.position(item.ts);
+        let ahead = at.saturating_sub(item.arrived_at);
+        let step = at.saturating_sub(run.last_at);
+        let arrival_step = item.arrived_at.saturating_sub(source.arrived_at);
+        let contiguous = item.seq.since(run.last_seq) == 1;
+        // A sender that is merely fast leaves no gap; there is nothing to go back into.
+        let leaps =
+            at > run.audio_end && (contiguous || step.saturating_sub(arrival_step) > tolerance);
+        if ahead >= -tolerance && !(ahead > tolerance && leaps) {
+            return self.accept(index, item, sink);
+        }
+        if source.resumed {
+            return self.reanchor(index, ahead, item, sink);
+        }
+        let kind = if ahead < 0 && at >= run.audio_end {
+            PendingKind::Stall
+        } else {
+            PendingKind::Jump
+        };
+        source.pending = Some(Pending::new(kind, ahead, item));
+    }
+
+    /// A packet while others are held back.
+    fn take_doubtful(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        let source = &mut self.sources[index];
+        let Some(pending) = &mut source.pending else {
+            return;
+        };
+        let ahead = self.runs[source.run]
+            .position(item.ts)
+            .saturating_sub(item.arrived_at)
+            .saturating_abs();
+        if item.sound.keeps_time() && ahead <= SKEW_MAX {
+            // The doubt is gone: after a stall the rest came at once, or a single packet was wrong.
+            let kind = pending.kind;
+            let held = source
+                .pending
+                .take()
+                .map(|pending| pending.items)
+                .unwrap_or_default();
+            if kind == PendingKind::Jump {
+                self.accept(index, item, sink);
+            }
+            for held in &held {
+                self.place(index, &held.item(), sink);
+            }
+            if kind == PendingKind::Stall {
+                self.accept(index, item, sink);
+            }
+            return;
+        }
+        let goes_on = item.sound.keeps_time() && pending.goes_on(item);
+        let proven = match pending.kind {
+            PendingKind::Jump => goes_on,
+            PendingKind::Stall => false,
+        };
+        let lasted = pending.lasted(item) >= RATE || pending.is_full();
+        pending.push(item);
+        if proven || lasted {
+            self.settle(index, sink);
+        }
+    }
+
+    /// Believes the packets held back: they begin a new run.
+    pub(super) fn settle(&mut self, index: usize, sink: &mut Sink<'_>) {
+        let Some(pending) = self.sources[index].pending.take() else {
+            return;
+        };
+        if let Some(first) = pending.items.front() {
+            self.begin_behind(
+                index,
+                Begin::Reanchor {
+                    ahead: pending.ahead,
+                },
+                &first.item(),
+            );
+        }
+        for held in &pending.items {
+            self.accept(index, &held.item(), sink);
+        }
+    }
+
+    fn reanchor(&mut self, index: usize, ahead: i64, item: &Item<'_>, sink: &mut Sink<'_>) {
+        self.begin_behind(index, Begin::Reanchor { ahead }, item);
+        self.accept(index, item, sink);
+    }
+
+    /// RFC 7160: the timestamps of another clock say nothing about those before.
+    fn change_clock(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        let end = self.runs[self.sources[index].run].audio_end;
+        let is_near = item.arrived_at.saturating_sub(end).abs() <= RESUME_SKEW_MAX;
+        let at = if is_near {
+            end
+        } else {
+            item.arrived_at.max(end)
+        };
+        if self.runs.len() < RUNS_MAX {
+            self.begin_run(index, Begin::ClockChange, item, at);
+        }
+        self.accept(index, item, sink);
+    }
+
+    /// Begins a run by arrival, but never inside the audio of the run before.
+    fn begin_behind(&mut self, index: usize, begin: Begin, item: &Item<'_>) {
+        if self.runs.len() < RUNS_MAX {
+            let end = self.runs[self.sources[index].run].audio_end;
+            self.begin_run(index, begin, item, item.arrived_at.max(end));
+        }
+    }
+
+    /// Two packets in sequence far off: the source began its numbers anew.
+    pub(super) fn restart(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        self.settle(index, sink);
+        let suspect = self.sources[index].suspect.take();
+        let suspect = suspect
+            .as_ref()
+            .map(|held| held.item())
+            .filter(|held| held.seq < item.seq);
+        self.begin_behind(index, Begin::Restart, suspect.as_ref().unwrap_or(item));
+        if let Some(suspect) = suspect {
+            self.accept(index, &suspect, sink);
+        }
+        self.accept(index, item, sink);
+    }
+
+    /// A packet far off that nothing followed.
+    pub(super) fn drop_suspect(&mut self, index: usize) {
+        if self.sources[index].suspect.take().is_some() {
+            self.totals.unplaced += 1;
+        }
+    }
+
+    /// Places a packet whose timestamp is believed.
+    fn accept(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        let source = &mut self.sources[index];
+        if item.sound.keeps_time() {
+            source.ts = item.ts;
+        }
+        if matches!(item.sound, Sound::Audio(..)) {
+            (source.arrived_at, source.resumed) = (item.arrived_at, false);
+        }
+        self.place(index, item, sink);
+    }
+
+    /// Gives a packet its place.
+    pub(super) fn place(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
+        let source = &mut self.sources[index];
+        let run_index = run_of(&self.runs, source, index, item);
+        let run = &mut self.runs[run_index];
+        let length = item.sound.length();
+        let latest = item.arrived_at.saturating_add(2 * SKEW_MAX);
+        let is_next = run_index == source.run && item.seq > run.last_seq;
+        let at = if is_next {
+            run.ends_quiet = item.sound == Sound::Quiet;
+            // All packets of a telephone-event bear the time of its start.
+            let ts = item.sound.keeps_time().then_some(item.ts);
+            Some(run.advance(item.seq, ts, length, latest, &mut self.room))
+        } else {
+            let is_behind = item.seq > run.last_seq;
+            let at = run.fill(item.seq, item.ts, length, latest, &mut self.room);
+            if is_behind && at.is_some() {
+                // It was missing between this run and the next one of its source.
+                let next = self.runs.iter_mut().skip(run_index + 1);
+                if let Some(next) = next.into_iter().find(|run| run.source == index) {
+                    next.missing_before = next.missing_before.saturating_sub(1);
+                }
+            }
+            at
+        };
+        let Some(at) = at else {
+            self.totals.unplaced += 1;
+            return;
+        };
+        match item.sound {
+            Sound::Audio(Some(law), _) => {
+                sink(Placement {
+                    run: run_index,
+                    at,
+                    law,
+                    payload: item.payload,
+                });
+            }
+            Sound::Audio(None, _) => self.note_unrendered(run_index, at),
+            Sound::Event { clock, marker } => self.take_event(index, clock, marker, item),
+            Sound::Quiet | Sound::Nothing => {}
+        }
+        if is_next && matches!(item.sound, Sound::Audio(..)) {
+            self.follow_audio(index, at, item);
+        }
+    }
+
+    /// What audio in order says besides itself.
+    fn follow_audio(&mut self, index: usize, at: i64, item: &Item<'_>) {
+        let source = &mut self.sources[index];
+        let to = item.payload_type;
+        if let Some(from) = source.audio_type.replace(to).filter(|from| *from != to) {
+            self.marks.add(at, MarkKind::PayloadTypeChange { from, to });
+        }
+        let progress = |events: &mut EventReceiver| events.handle_progress(item.ts);
+        if let Some(digit) = source.events.as_mut().and_then(progress) {
+            self.note_digit(index, digit, None);
+        }
+    }
+
+    fn note_unrendered(&mut self, run: usize, at: i64) {
+        let span = Span {
+            from: at,
+            to: self.runs[run].audio_end.max(at),
+        };
+        if let Some((last, packets)) = self.unrendered.last_mut()
+            && span.from >= last.from
+            && span.from <= last.to
+        {
+            last.to = last.to.max(span.to);
+            *packets += 1;
+        } else if self.unrendered.len() < GAPS_MAX {
+            self.unrendered.push((span, 1));
+        }
+    }
+}
+
+/// The run that a packet of a source belongs to by its number.
+fn run_of(runs: &[Run], source: &Source, index: usize, item: &Item<'_>) -> usize {
+    if runs[source.run].first_seq <= item.seq || source.run == source.first_run {
+        return source.run;
+    }
+    let own = |(run_index, run): &(usize, &Run)| {
+        run.source == index && run.first_seq <= item.seq && *run_index >= source.first_run
+    };
+    runs.iter()
+        .enumerate()
+        .rev()
+        .find(own)
+        .map_or(source.first_run, |(run_index, _)| run_index)
+}
+
+/// The same after a pause, in which senders often stop their clock: 200 ms.
+const RESUME_SKEW_MAX: i64 = RATE / 5;

@@ -1,0 +1,343 @@
+//! One run: a stretch of one source with one relation between timestamps and the timeline.
+//!
+//! ```text
+//!   from                                    audio_end
+//!   |#######|....|####|..........|##########|
+//!           hole      hole           hole: between two sequence numbers that were heard
+//! ```
+
+use holdfast_rtp::{ClockRate, ExtSeq, ExtTimestamp};
+
+use super::spans::Spans;
+use super::{RATE, Span};
+
+/// Why a run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It is the first of its track.
+    First,
+    /// Another SSRC was heard.
+    SsrcChange {
+        /// The one before.
+        from: u32,
+    },
+    /// The source restarted its sequence numbers.
+    Restart,
+    /// Timestamp and arrival disagreed.
+    Reanchor {
+        /// By how many samples the timestamp was ahead of the arrival.
+        ahead: i64,
+    },
+    /// The timestamps count in another clock.
+    ClockChange,
+}
+
+/// What lies between two sequence numbers that were heard one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    after: ExtSeq,
+    before: ExtSeq,
+    /// Where it is.
+    pub(crate) span: Span,
+}
+
+impl Hole {
+    /// Sequence numbers that are missing; none where the sender was silent.
+    pub(crate) const fn missing(&self) -> u64 {
+        self.before.since(self.after).saturating_sub(1)
+    }
+
+    const fn is_nothing(&self) -> bool {
+        self.missing() == 0 && self.span.is_empty()
+    }
+}
+
+/// How long a packet sounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// So many samples at 8 kHz.
+    Exact(i64),
+    /// Not known: until the next packet, if that comes soon.
+    Unknown,
+}
+
+/// A stretch of one source with one anchor.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Index of its source.
+    pub(crate) source: usize,
+    /// Why it began.
+    pub(crate) begin: Begin,
+    /// Sequence numbers missing between the run before of the same source and this one.
+    pub(crate) missing_before: u64,
+    /// Where its first packet is.
+    pub(crate) from: i64,
+    /// Where its last audio ends.
+    pub(crate) audio_end: i64,
+    /// Where its last packet in order is.
+    pub(crate) last_at: i64,
+    /// Number of its first packet.
+    pub(crate) first_seq: ExtSeq,
+    /// Number of its last packet in order.
+    pub(crate) last_seq: ExtSeq,
+    /// Whether its last packet in order was comfort noise.
+    pub(crate) ends_quiet: bool,
+    /// Where it sounds, gaps of less than a second not counted.
+    pub(crate) spans: Spans,
+    /// What is missing in it, by sequence number.
+    pub(crate) holes: Vec<Hole>,
+    /// Holes beyond the limit.
+    pub(crate) holes_omitted: u64,
+    /// Packets whose timestamp fell into audio that was there; they were put behind it.
+    pub(crate) overlaps: u64,
+    clock: ClockRate,
+    anchor_ts: ExtTimestamp,
+    anchor_at: i64,
+    /// Where the packet is that came first.
+    begun_at: i64,
+}
+
+impl Run {
+    /// Begins with a packet that is to be at `at`.
+    pub(crate) fn new(
+        source: usize,
+        begin: Begin,
+        clock: ClockRate,
+        seq: ExtSeq,
+        ts: ExtTimestamp,
+        at: i64,
+    ) -> Self {
+        Self {
+            source,
+            begin,
+            missing_before: 0,
+            from: at,
+            audio_end: at,
+            last_at: at,
+            first_seq: seq,
+            last_seq: seq.back(1),
+            ends_quiet: false,
+            spans: Spans::default(),
+            holes: Vec::new(),
+            holes_omitted: 0,
+            overlaps: 0,
+            clock,
+            anchor_ts: ts,
+            anchor_at: at,
+            begun_at: at,
+        }
+    }
+
+    /// The clock its timestamps count.
+    pub(crate) const fn clock(&self) -> ClockRate {
+        self.clock
+    }
+
+    /// Where a timestamp is on the timeline.
+    pub(crate) fn position(&self, ts: ExtTimestamp) -> i64 {
+        let ticks = if ts >= self.anchor_ts {
+            i64::try_from(ts.since(self.anchor_ts)).unwrap_or(i64::MAX)
+        } else {
+            -i64::try_from(self.anchor_ts.since(ts)).unwrap_or(i64::MAX)
+        };
+        let samples = ticks
+            .saturating_mul(RATE)
+            .div_euclid(i64::from(self.clock.hertz()));
+        self.anchor_at.saturating_add(samples)
+    }
+
+    /// Takes the next packet in order; the answer is where it is. Without a timestamp it is where
+    /// the audio before it ends. `latest` is where it may be at most by its arrival, and `room` how
+    /// many holes may still be kept.
+    pub(crate) fn advance(
+        &mut self,
+        seq: ExtSeq,
+        ts: Option<ExtTimestamp>,
+        length: Option<Length>,
+        latest: i64,
+        room: &mut usize,
+    ) -> i64 {
+        let mut at = ts.map_or(self.audio_end, |ts| self.position(ts));
+        let missing = seq.since(self.last_seq).saturating_sub(1);
+        if let Some(Length::Exact(1..)) = length
+            && at < self.audio_end
+        {
+            self.overlaps += 1;
+            at = self.move_anchor(at, self.audio_end);
+        } else if at > latest.max(self.audio_end) {
+            // A timestamp that nothing confirms: the audio goes on where it is.
+            self.overlaps += 1;
+            at = self.move_anchor(at, self.audio_end);
+        }
+        let joins = self.unknown_goes_on(at, length, missing);
+        let span = Span {
+            from: self.audio_end.min(at),
+            to: at,
+        };
+        let hole = Hole {
+            after: self.last_seq,
+            before: seq,
+            span,
+        };
+        let is_first = self.last_seq < self.first_seq;
+        if !(is_first || joins || hole.is_nothing()) {
+            self.keep_hole(self.holes.len(), hole, room);
+        }
+        self.last_seq = seq;
+        if let Some(length) = length {
+            self.last_at = at;
+            let samples = match length {
+                Length::Exact(samples) => samples,
+                Length::Unknown => UNKNOWN_SAMPLES,
+            };
+            let end = at.saturating_add(samples);
+            self.audio_end = match length {
+                Length::Exact(_) => self.audio_end.max(end),
+                Length::Unknown => end,
+            };
+            self.spans.add(Span {
+                from: if joins { span.from } else { at },
+                to: end,
+            });
+        }
+        at
+    }
+
+    /// Takes a packet that comes after a later one; the answer is where it is, if it has a place.
+    /// `latest` is where it may be at most by its arrival.
+    pub(crate) fn fill(
+        &mut self,
+        seq: ExtSeq,
+        ts: ExtTimestamp,
+        length: Option<Length>,
+        latest: i64,
+        room: &mut usize,
+    ) -> Option<i64> {
+        let samples = match length {
+            Some(Length::Exact(samples)) => samples,
+            Some(Length::Unknown) => UNKNOWN_SAMPLES,
+            None => 0,
+        };
+        let at = self.position(ts);
+        let at = if seq < self.first_seq {
+            self.fill_before(seq, at, samples, room)?
+        } else if seq > self.last_seq {
+            // It belongs behind a run that has ended.
+            let at = at.min(latest).max(self.audio_end);
+            self.audio_end = at.saturating_add(samples);
+            at
+        } else {
+            self.fill_hole(seq, at, samples, room)?
+        };
+        if samples > 0 {
+            self.spans.add(Span {
+                from: at,
+                to: at.saturating_add(samples),
+            });
+        }
+        Some(at)
+    }
+
+    /// A packet that was sent before the one that came first.
+    fn fill_before(&mut self, seq: ExtSeq, at: i64, samples: i64, room: &mut usize) -> Option<i64> {
+        let at = at.min(self.from.saturating_sub(samples));
+        if at < self.begun_at.saturating_sub(EARLY_SAMPLES_MAX) {
+            return None;
+        }
+        let span = Span {
+            from: at.saturating_add(samples),
+            to: self.from,
+        };
+        let hole = Hole {
+            after: seq,
+            before: self.first_seq,
+            span,
+        };
+        (self.first_seq, self.from) = (seq, at);
+        if !hole.is_nothing() {
+            self.keep_hole(0, hole, room);
+        }
+        Some(at)
+    }
+
+    fn fill_hole(&mut self, seq: ExtSeq, at: i64, samples: i64, room: &mut usize) -> Option<i64> {
+        let index = self.holes.partition_point(|hole| hole.before <= seq);
+        let Some(hole) = self
+            .holes
+            .get(index)
+            .copied()
+            .filter(|hole| hole.after < seq)
+        else {
+            // The hole was not kept; its own timestamp must do.
+            let inside = at >= self.from && at.saturating_add(samples) <= self.audio_end;
+            return inside.then_some(at);
+        };
+        let latest = hole.span.to.saturating_sub(samples);
+        let at = if latest >= hole.span.from {
+            at.clamp(hole.span.from, latest)
+        } else {
+            at
+        };
+        let end = at
+            .saturating_add(samples)
+            .clamp(hole.span.from, hole.span.to);
+        let at_within = at.clamp(hole.span.from, hole.span.to);
+        let left = Span {
+            from: hole.span.from,
+            to: at_within,
+        };
+        let right = Span {
+            from: end,
+            to: hole.span.to,
+        };
+        self.holes.remove(index);
+        *room += 1;
+        for hole in [
+            Hole {
+                after: seq,
+                before: hole.before,
+                span: right,
+            },
+            Hole {
+                after: hole.after,
+                before: seq,
+                span: left,
+            },
+        ] {
+            if !hole.is_nothing() {
+                self.keep_hole(index, hole, room);
+            }
+        }
+        Some(at)
+    }
+
+    fn keep_hole(&mut self, index: usize, hole: Hole, room: &mut usize) {
+        if *room == 0 {
+            self.holes_omitted += 1;
+            return;
+        }
+        *room -= 1;
+        self.holes.insert(index, hole);
+    }
+
+    /// A packet of unknown length sounds until the next one, if that comes soon.
+    fn unknown_goes_on(&self, at: i64, length: Option<Length>, missing: u64) -> bool {
+        length == Some(Length::Unknown)
+            && missing == 0
+            && (0..=UNKNOWN_SAMPLES_MAX).contains(&at.saturating_sub(self.last_at))
+    }
+
+    const fn move_anchor(&mut self, from: i64, to: i64) -> i64 {
+        self.anchor_at = self.anchor_at.saturating_add(to.saturating_sub(from));
+        to
+    }
+}
+
+/// What a packet of unknown length is taken for, before the next one tells: 20 ms.
+const UNKNOWN_SAMPLES: i64 = RATE / 50;
+
+/// The longest packet of unknown length: 120 ms, as in Opus.
+const UNKNOWN_SAMPLES_MAX: i64 = RATE * 120 / 1_000;
+
+/// How far before the packet that came first another one may be: 10 s.
+const EARLY_SAMPLES_MAX: i64 = 10 * RATE;
