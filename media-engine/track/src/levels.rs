@@ -1,6 +1,6 @@
 //! How loud each channel of a rendered file is.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use holdfast_rtp::g711::{ALAW_TO_LINEAR, ULAW_TO_LINEAR};
 
@@ -41,7 +41,11 @@ pub fn levels(mut input: impl Read) -> Result<Levels, ReadWavError> {
     let mut buffer = vec![0; frame_size.saturating_mul(CHUNK_FRAMES)];
     let (mut held, mut frames) = (0, 0);
     loop {
-        let len = input.read(&mut buffer[held..])?;
+        let len = match input.read(&mut buffer[held..]) {
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
         held += len;
         let whole = held - held % frame_size;
         for frame in buffer[..whole].chunks_exact(frame_size) {
