@@ -345,6 +345,10 @@ impl<R: ReadAt> Recovery<R> {
                 let (tail, size) = (self.segments[before].tail, self.segments[before].size);
                 self.note_loss(before, tail, size, lost, durable);
             }
+            // Nothing that was committed is missing, and no file is there to be at fault.
+            None if !durable => {
+                self.note_loss(index, PAGE_SIZE as u64, PAGE_SIZE as u64, lost, false)
+            }
             Some(_) | None => {
                 let first = SegmentNumber(first);
                 let last = SegmentNumber(number.0.saturating_sub(1));

@@ -116,13 +116,7 @@ impl<R: ReadAt> Recovery<R> {
         let has_batches = candidate.header.is_err()
             && self.journal.is_some()
             && self.journal_by_batches(&candidate) == self.journal;
-        let Candidate {
-            file,
-            name_number,
-            content,
-            size,
-            header,
-        } = candidate;
+        let (file, header) = (candidate.file, candidate.header);
         let (opened, damage) = match header {
             Ok(header) if header.shard != self.settings.shard => {
                 let reason = ForeignReason::OtherShard(header.shard);
@@ -152,6 +146,17 @@ impl<R: ReadAt> Recovery<R> {
         if let Some(kind) = damage {
             self.report(file, 0, kind, None);
         }
+        self.add_segment(candidate, opened, sound);
+    }
+
+    fn add_segment(&mut self, candidate: Candidate<R>, opened: Option<SegmentHeader>, sound: bool) {
+        let Candidate {
+            file,
+            name_number,
+            content,
+            size,
+            ..
+        } = candidate;
         let number = opened.map_or(name_number, |header| header.number);
         self.next_segment = self.next_segment.max(number.next());
         self.segments.push(Segment {
