@@ -17,6 +17,7 @@ mod segments;
 mod shard_loop;
 
 use std::fs::{self, File};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -322,6 +323,7 @@ fn start_log(settings: &Settings) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match settings.log.format {
         LogFormat::Text => log.with_writer(std::io::stderr).init(),
         LogFormat::Json => log.with_writer(std::io::stderr).json().init(),

@@ -224,10 +224,14 @@ impl Publisher {
     }
 
     fn keeps(&self, report: &TrackReport) -> bool {
-        let is_unrendered = report.not_rendered_reason.is_some() && report.packets > 0;
+        // What the audio does not hold is in the packets only.
+        let is_unrendered = report.not_rendered_reason.is_some() && report.packets > 0
+            || report.unplaced > 0
+            || report.hidden_samples > 0
+            || !report.damage.is_empty();
         match self.keep_packets {
             KeepPackets::Always => true,
-            KeepPackets::Unrendered => is_unrendered || !report.damage.is_empty(),
+            KeepPackets::Unrendered => is_unrendered,
             KeepPackets::Never => false,
         }
     }

@@ -59,6 +59,18 @@ impl Listener {
 }
 
 impl Connection {
+    /// Connects to the process that listens at `path`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn connect(path: &Path) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+        nix::sys::socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Ok(Self(fd))
+    }
+
     /// A second handle, so that one thread may receive while another sends.
     ///
     /// # Errors
@@ -78,6 +90,20 @@ impl Connection {
         Ok(setsockopt(
             &self.0,
             sockopt::SendTimeout,
+            &TimeVal::microseconds(micros),
+        )?)
+    }
+
+    /// How long [`Self::receive`] may wait.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_receive_timeout(&self, timeout: Duration) -> io::Result<()> {
+        let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX);
+        Ok(setsockopt(
+            &self.0,
+            sockopt::ReceiveTimeout,
             &TimeVal::microseconds(micros),
         )?)
     }

@@ -1,0 +1,217 @@
+//! The engine as a process: what signaling sees of it, and what is left when it is killed.
+
+mod support;
+
+use std::net::UdpSocket;
+
+use holdfast_control::{FromEngine, ToEngine};
+use holdfast_manifest::GapCause;
+use support::{Engine, Sender, channel, count_in_place, document, ended, recording};
+
+#[test]
+fn a_recording_is_published_with_both_channels() {
+    let engine = Engine::start(31_000, 31_099);
+    let link = engine.connect();
+    let wanted = recording(&[31_000, 31_002]);
+    link.send(&document(&wanted, "0001.xml", b"<recording/>"));
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    let mut senders = [Sender::new(31_000), Sender::new(31_002)];
+    senders.iter_mut().for_each(|sender| sender.send(100));
+    await_packets(&link, 200);
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (folder, manifest) = link.wait_published(wanted.id);
+    for index in 0..2 {
+        let stream = &manifest.streams[index];
+        assert_eq!(
+            (stream.packets, stream.lost, stream.rendered),
+            (100, 0, true),
+            "{stream:?}"
+        );
+        assert_eq!(count_in_place(&channel(&folder, index), 0..100), 100);
+    }
+    assert_eq!(
+        std::fs::read(folder.join("metadata/0001.xml")).unwrap(),
+        b"<recording/>"
+    );
+    support::wait_until("nothing is left of what was in progress", || {
+        std::fs::read_dir(engine.incoming()).unwrap().count() == 0
+    });
+}
+
+#[test]
+fn a_killed_engine_loses_nothing_that_it_had_received() {
+    let mut engine = Engine::start(31_100, 31_199);
+    let link = engine.connect();
+    let wanted = recording(&[31_100]);
+    link.send(&document(&wanted, "0001.xml", b"<kept/>"));
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    let mut sender = Sender::new(31_100);
+    let mut total = 0_u16;
+    drop(link);
+    for _ in 0..5 {
+        // The socket is there once the ports receive.
+        let link = engine.connect();
+        sender.send(200);
+        total += 200;
+        // Durable after a commit: the next revision is confirmed only behind what came before it.
+        await_packets(&link, 200);
+        let mut again = wanted.clone();
+        again.revision = u64::from(total);
+        again.streams[0].cname = total.to_string();
+        link.send(&ToEngine::Recording(again));
+        link.wait_applied(wanted.id, u64::from(total));
+        engine.kill();
+        engine.restart();
+    }
+    let link = engine.connect();
+    let mut last = wanted.clone();
+    last.revision = u64::from(total);
+    link.send(&ToEngine::Recording(ended(&last)));
+    let (folder, manifest) = link.wait_published(wanted.id);
+    let stream = &manifest.streams[0];
+    assert_eq!((stream.packets, stream.lost), (1_000, 0), "{stream:?}");
+    assert_eq!(count_in_place(&channel(&folder, 0), 0..1_000), 1_000);
+    assert_eq!(
+        std::fs::read(folder.join("metadata/0001.xml")).unwrap(),
+        b"<kept/>"
+    );
+}
+
+#[test]
+fn what_is_not_claimed_after_a_restart_of_signaling_is_published_as_an_orphan() {
+    let engine = Engine::start_with(31_200, 31_299, "orphan_timeout = \"5 s\"");
+    let link = engine.connect();
+    let wanted = recording(&[31_200]);
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    Sender::new(31_200).send(10);
+    await_packets(&link, 10);
+    drop(link);
+    let link = engine.connect();
+    let ports = link.wait_for(|message| match message {
+        FromEngine::Held(held) => Some(held.ports.clone()),
+        _ => None,
+    });
+    assert_eq!(ports, [31_200, 31_201]);
+    link.send(&ToEngine::ReconcileDone);
+    let (_, manifest) = link.wait_published(wanted.id);
+    assert_eq!(manifest.end_reason, holdfast_manifest::EndReason::Orphaned);
+    assert_eq!(manifest.streams[0].packets, 10);
+}
+
+#[test]
+fn a_port_in_use_is_told_and_the_other_stream_receives() {
+    let engine = Engine::start(31_300, 31_399);
+    let _taken = UdpSocket::bind("127.0.0.1:31302").unwrap();
+    let link = engine.connect();
+    let wanted = recording(&[31_300, 31_302]);
+    link.send(&ToEngine::Recording(wanted.clone()));
+    let refused = link.wait_for(|message| match message {
+        FromEngine::Applied { refused, .. } => Some(refused.clone()),
+        _ => None,
+    });
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].stream, wanted.streams[1].id);
+    Sender::new(31_300).send(5);
+    await_packets(&link, 5);
+}
+
+#[test]
+fn noise_on_a_port_is_counted_and_not_recorded() {
+    let engine = Engine::start(31_400, 31_499);
+    let link = engine.connect();
+    let wanted = recording(&[31_400]);
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    let noise = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for size in 0..100 {
+        noise.send_to(&vec![0x5a; size], "127.0.0.1:31400").unwrap();
+    }
+    Sender::new(31_400).send(5);
+    await_packets(&link, 5);
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (_, manifest) = link.wait_published(wanted.id);
+    let stream = &manifest.streams[0];
+    assert_eq!(stream.packets, 5);
+    assert_eq!(
+        stream.refused.values().sum::<u64>(),
+        100,
+        "{:?}",
+        stream.refused
+    );
+}
+
+#[test]
+fn silence_where_packets_are_missing_and_a_gap_in_the_manifest() {
+    let engine = Engine::start(31_500, 31_599);
+    let link = engine.connect();
+    let wanted = recording(&[31_500]);
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for index in (0..50).filter(|index| !(20..25).contains(index)) {
+        socket
+            .send_to(&support::packet(1, index), "127.0.0.1:31500")
+            .unwrap();
+    }
+    await_packets(&link, 45);
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (folder, manifest) = link.wait_published(wanted.id);
+    let stream = &manifest.streams[0];
+    assert_eq!((stream.packets, stream.lost), (45, 5));
+    let losses: Vec<_> = stream
+        .gaps
+        .iter()
+        .filter(|gap| gap.cause == GapCause::Loss)
+        .collect();
+    assert_eq!(
+        (
+            losses.len(),
+            losses[0].packets,
+            losses[0].to_ms - losses[0].from_ms
+        ),
+        (1, 5, 100)
+    );
+    let samples = channel(&folder, 0);
+    assert_eq!(count_in_place(&samples, 0..50), 45);
+    let begin = samples
+        .windows(160)
+        .position(|w| w == support::payload(0))
+        .unwrap();
+    assert!(
+        samples[begin + 20 * 160..begin + 25 * 160]
+            .iter()
+            .all(|&sample| sample == 0xff)
+    );
+}
+
+#[test]
+fn an_engine_that_is_told_to_stop_ends_well_and_the_next_one_goes_on() {
+    let mut engine = Engine::start(31_600, 31_699);
+    let link = engine.connect();
+    let wanted = recording(&[31_600]);
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    let mut sender = Sender::new(31_600);
+    sender.send(10);
+    await_packets(&link, 10);
+    assert!(engine.stop());
+    engine.restart();
+    let link = engine.connect();
+    link.wait_for(|message| matches!(message, FromEngine::HeldDone).then_some(()));
+    sender.send(10);
+    await_packets(&link, 10);
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (_, manifest) = link.wait_published(wanted.id);
+    assert_eq!((manifest.streams[0].packets, sender.sent()), (20, 20));
+}
+
+/// Waits until the engine's own count has come this far since its start.
+fn await_packets(link: &support::Link, packets: u64) {
+    link.wait_for(|message| match message {
+        FromEngine::Health(health) if health.packets >= packets => Some(()),
+        _ => None,
+    });
+}
