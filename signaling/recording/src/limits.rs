@@ -2,6 +2,8 @@
 //!
 //! The bounds on call metadata stand beside its reader, in `metadata`.
 
+use std::time::Duration;
+
 /// Parts of one message body, nested ones counted. A SIPREC body has two, CUBE sends three.
 pub const BODY_PARTS_MAX: usize = 32;
 
@@ -37,3 +39,38 @@ pub const TIMES_MAX: usize = 8;
 
 const _: () = assert!(SDP_LINES_MAX >= 16 * MEDIA_LINES_MAX);
 const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
+
+/// How long the media engine may take to put a change of a recording into force before the request
+/// that waits for it is refused.
+pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Time after which a state that the engine could not take is sent again.
+pub const ENGINE_RETRY: Duration = Duration::from_secs(1);
+
+/// Ports tried for one media line before it is refused: others on this machine use some.
+pub const PORT_ATTEMPTS_MAX: u32 = 4;
+
+/// Octets of documents that are kept in memory for one call, should the engine lose its own. What
+/// the engine has made durable is dropped beyond it, the oldest first.
+pub const DOCUMENT_BYTES_KEPT_MAX: usize = 256 * 1024;
+
+/// Octets of documents of one call that may be in memory at all: while the engine is away they wait
+/// here. Further ones are not kept, which the call's description says.
+pub const DOCUMENT_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
+
+/// Warnings listed in the description of one call.
+pub const WARNINGS_MAX: usize = 64;
+
+/// Header fields of the INVITE that the description of a call keeps.
+pub const HEADERS_KEPT_MAX: usize = 16;
+
+/// Octets of each of them.
+pub const HEADER_BYTES_KEPT_MAX: usize = 512;
+
+/// Longest part of a session timer's interval that is kept in reserve (RFC 4028 §10).
+pub const SESSION_RESERVE_MAX: Duration = Duration::from_secs(32);
+
+/// Time after which a refresh of the session that met another request is sent again.
+pub const REFRESH_RETRY: Duration = Duration::from_secs(2);
+
+const _: () = assert!(DOCUMENT_BYTES_KEPT_MAX < DOCUMENT_BYTES_WAITING_MAX);

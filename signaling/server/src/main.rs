@@ -1,3 +1,140 @@
-//! holdfast-signaling.
+//! `holdfast-signaling`: SIP in, recordings to the media engine.
 
-fn main() {}
+use std::io::IsTerminal as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use holdfast_settings::{LogFormat, Settings};
+use holdfast_signaling::{Server, chain};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// The signaling process of a Holdfast session recording server.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The settings file.
+    #[arg(long, default_value = "config/holdfast.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match holdfast_settings::load(&arguments.config) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("holdfast-signaling: {}", chain(&error));
+            return ExitCode::from(2);
+        }
+    };
+    start_log(&settings);
+    raise_descriptor_limit();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = chain(error.as_ref()), "signaling does not run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+    // Before anything else, so that no signal ends the process unheard.
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
+    let server = Server::bind(settings)?;
+    for (transport, address) in server.addresses() {
+        let host = match reachable(*address) {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let port = address.port();
+        info!(%address, "point an SRC to sip:{host}:{port};transport={transport}");
+    }
+    tokio::spawn(explain_hangups(hangup));
+    server.run(stop(terminate, interrupt)).await;
+    Ok(())
+}
+
+/// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.
+async fn stop(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        warn!("told to stop twice: calls are left as they are");
+        std::process::exit(1);
+    });
+}
+
+async fn explain_hangups(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        info!("settings are read at start; running calls are not touched");
+    }
+}
+
+/// An address under which others may find a socket: its own, or, where it listens on all, the one
+/// that packets to elsewhere would leave from.
+fn reachable(bound: SocketAddr) -> IpAddr {
+    if !bound.ip().is_unspecified() {
+        return bound.ip();
+    }
+    // Documentation addresses: nothing is sent.
+    let (any, elsewhere, loopback): (IpAddr, IpAddr, IpAddr) = match bound {
+        SocketAddr::V4(_) => (
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv4Addr::new(192, 0, 2, 1).into(),
+            Ipv4Addr::LOCALHOST.into(),
+        ),
+        SocketAddr::V6(_) => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+            Ipv6Addr::LOCALHOST.into(),
+        ),
+    };
+    let local = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((elsewhere, 9))?;
+        socket.local_addr()
+    });
+    local.map_or(loopback, |local| local.ip())
+}
+
+/// Each connection is a descriptor.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+fn start_log(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::new(settings.log.level.as_str());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.log.format {
+        LogFormat::Text => log.with_writer(std::io::stderr).init(),
+        LogFormat::Json => log.with_writer(std::io::stderr).json().init(),
+    }
+}

@@ -1,0 +1,56 @@
+//! What a recorder is told once.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use holdfast_sip::EndpointConfig;
+
+use crate::limits;
+
+/// Configuration of a [`Recorder`](super::Recorder).
+#[derive(Clone, Debug)]
+pub struct RecorderConfig {
+    /// SIP: timers, bounds, addresses to announce.
+    pub endpoint: EndpointConfig,
+    /// Whether what RFC 7866 does not allow is refused instead of recorded with a warning.
+    pub is_strict: bool,
+    /// Whether an INVITE without any mark of SIPREC is recorded.
+    pub takes_plain_invites: bool,
+    /// Calls at a time; more get 503.
+    pub calls_max: usize,
+    /// Streams recorded of one call.
+    pub streams_per_call_max: usize,
+    /// After this a call is ended.
+    pub call_duration_max: Duration,
+    /// Session interval that is granted (RFC 4028).
+    pub session_expires: Duration,
+    /// Shortest session interval that is granted.
+    pub session_expires_min: Duration,
+    /// Octets of a metadata document that are read; a longer one is kept and not read.
+    pub metadata_bytes_max: usize,
+    /// Address that session descriptions name; `None`: the one that the INVITE came to.
+    pub media_address: Option<IpAddr>,
+    /// Rest of a port after its release.
+    pub port_quarantine: Duration,
+}
+
+impl Default for RecorderConfig {
+    fn default() -> Self {
+        let mut endpoint = EndpointConfig::default();
+        // An INVITE with Replaces is not taken for what it says yet.
+        endpoint.understood.retain(|option| option != "replaces");
+        Self {
+            endpoint,
+            is_strict: false,
+            takes_plain_invites: false,
+            calls_max: 2_000,
+            streams_per_call_max: limits::MEDIA_LINES_MAX,
+            call_duration_max: Duration::from_secs(24 * 60 * 60),
+            session_expires: Duration::from_secs(30 * 60),
+            session_expires_min: Duration::from_secs(90),
+            metadata_bytes_max: 128 * 1024,
+            media_address: None,
+            port_quarantine: Duration::from_secs(5),
+        }
+    }
+}

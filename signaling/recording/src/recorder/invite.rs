@@ -1,0 +1,383 @@
+//! The INVITE that begins a call: who is recorded, and what has to be there before the 200.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use holdfast_control::limits::STREAMS_MAX;
+use holdfast_manifest::EndReason;
+use holdfast_sip::endpoint::{CancelCause, ServerTx};
+use holdfast_sip::{FlowInfo, Reply, Request, Status};
+use holdfast_units::RecordingId;
+
+use super::call::{Call, Exchange, InDialog, Stage, Sync};
+use super::content::{self, AGENT, Content};
+use super::deadlines::Timer;
+use super::documents::{self, Documents};
+use super::engine::Link;
+use super::facts::{Carrier, Facts};
+use super::marks::Marks;
+use super::output::{Notice, RefusedBecause};
+use super::proposal::{Proposal, Settled};
+use super::session_timer::SessionTimer;
+use super::{Now, Recorder, Refusal, describe};
+use crate::limits::ENGINE_ANSWER_MAX;
+use crate::offer::{self, LocalPorts, Origin, Policy, Session};
+
+impl Recorder {
+    pub(super) fn handle_invite(
+        &mut self,
+        now: Now,
+        tx: ServerTx,
+        request: Arc<Request>,
+        source: FlowInfo,
+    ) {
+        self.statistics.invites += 1;
+        let invite = InDialog {
+            tx,
+            request,
+            source,
+        };
+        if let Err(refusal) = self.open(now, &invite) {
+            self.refuse_invite(now, &invite, refusal);
+        }
+    }
+
+    /// OPTIONS is answered as an INVITE would be, as far as the state of the server goes
+    /// (RFC 3261 §11.2).
+    pub(super) fn handle_options(
+        &mut self,
+        now: Now,
+        tx: ServerTx,
+        is_in_dialog: bool,
+        request: &Request,
+        source: &FlowInfo,
+    ) {
+        let reply = match self.readiness() {
+            Err(refusal) if !is_in_dialog => *refusal.reply,
+            Ok(()) | Err(_) => {
+                Reply::new(Status::OK).header("Contact", self.contact(request, source))
+            }
+        };
+        // Where it fails, the transaction is over and nobody waits.
+        let _ = self.endpoint.respond(now.mono, tx, &reply);
+    }
+
+    pub(super) fn handle_cancelled(&mut self, now: Now, tx: ServerTx, cause: CancelCause) {
+        if let Some(id) = self.call_by_tx.get(&tx).copied() {
+            let reason = match cause {
+                CancelCause::Cancelled | CancelCause::DialogEnded => EndReason::Cancel,
+                CancelCause::Expired => EndReason::SipTimeout,
+            };
+            return self.end_call(now, id, reason);
+        }
+        let holds = |call: &&mut Call| call.exchange().is_some_and(|one| one.request.tx == tx);
+        if let Some(id) = self.calls.values_mut().find(holds).map(|call| call.id) {
+            self.roll_back(now, id);
+            return self.go_on(now, id);
+        }
+        for call in self.calls.values_mut() {
+            call.queue.retain(|waiting| waiting.tx != tx);
+        }
+    }
+
+    /// Whether a further call is welcome.
+    fn readiness(&self) -> Result<(), Refusal> {
+        if self.is_stopping {
+            return Err(self.unavailable(RefusedBecause::Stopping));
+        }
+        match &self.link {
+            Link::Ready { unwilling: None } => {}
+            Link::Ready {
+                unwilling: Some(why),
+            } => {
+                return Err(self.unavailable(RefusedBecause::EngineUnwilling(*why)));
+            }
+            Link::Away | Link::Listing { .. } => {
+                return Err(self.unavailable(RefusedBecause::EngineAway));
+            }
+        }
+        let active = self.calls.values().filter(|call| call.is_active()).count();
+        if active >= self.config.calls_max {
+            return Err(self.unavailable(RefusedBecause::TooManyCalls));
+        }
+        Ok(())
+    }
+
+    /// 503 with Retry-After (RFC 3261 §21.5.4, RFC 3263 §4.3).
+    pub(super) fn unavailable(&self, cause: RefusedBecause) -> Refusal {
+        let seconds = self.config.endpoint.retry_after.as_secs().max(1);
+        let reply = Reply::new(Status::UNAVAILABLE).header("Retry-After", seconds.to_string());
+        Refusal::new(reply, cause)
+    }
+
+    /// Begins a recording; the INVITE is answered when the engine has it.
+    fn open(&mut self, now: Now, invite: &InDialog) -> Result<(), Refusal> {
+        let request = &*invite.request;
+        let marks = Marks::of(request);
+        marks.judge(&self.config)?;
+        self.readiness()?;
+        let content = content::read(&self.config, request)?;
+        let timer = SessionTimer::asked(&self.config, request.headers())?;
+        let address = self.media_address(&invite.source);
+        let session = self.new_session(address);
+        let mut proposal = propose(&session, &content)?;
+        let wanting = proposal.wanting(address).len();
+        if wanting == 0 && proposal.plan.streams().next().is_some() {
+            return Err(no_family());
+        }
+        let no_ports = self.unavailable(RefusedBecause::NoPorts);
+        let Some(shard) = self.ports.best_shard(now.mono, wanting) else {
+            return Err(no_ports);
+        };
+        let found = self.find_ports(now, shard, address, 0, &mut proposal);
+        let settled = match found.then(|| proposal.settle()) {
+            Some(Ok(settled)) => settled,
+            Some(Err(_)) | None => {
+                proposal
+                    .ports()
+                    .for_each(|port| self.ports.release(now.mono, port));
+                return Err(no_ports);
+            }
+        };
+        let mut documents = Documents::default();
+        let file = keep(&mut documents, request, &content);
+        let mut facts = Facts::new(session);
+        marks
+            .warnings()
+            .into_iter()
+            .for_each(|word| facts.warn(word));
+        if content.metadata.is_none() {
+            facts.warn(("no_metadata", "the INVITE came without metadata"));
+        }
+        let carrier = Carrier {
+            method: "INVITE",
+            file,
+            arrival: now.wall,
+            is_in_dialog: false,
+        };
+        let Settled { description, .. } = &settled;
+        let description = description.clone();
+        let candidate = self.candidate(
+            facts.clone(),
+            &content,
+            &carrier,
+            Some((&proposal, settled)),
+        );
+        let ports = proposal.ports().collect();
+        let exchange = Exchange {
+            request: invite.clone(),
+            facts: candidate,
+            proposal,
+            description,
+            timer,
+            revision: 0,
+        };
+        let call = Call {
+            id: RecordingId::from_bytes(self.random()),
+            shard,
+            started: now.wall,
+            address,
+            cname: STANDARD.encode(self.random::<12>()),
+            sip: describe::dialog_of(request, &invite.source),
+            knows_siprec: marks.knows_siprec(),
+            stage: Stage::Opening(Box::new(exchange)),
+            dialog: None,
+            facts,
+            documents,
+            sync: Sync {
+                ports,
+                is_dirty: true,
+                ..Sync::default()
+            },
+            timer: None,
+            refresh: None,
+            queue: std::collections::VecDeque::new(),
+        };
+        self.begin(now, invite, call);
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Now, invite: &InDialog, call: Call) {
+        let id = call.id;
+        self.notice(Notice::CallStarted {
+            recording: id,
+            call_id: call.sip.call_id.clone(),
+            peer: invite.source.remote,
+        });
+        self.calls.insert(id, call);
+        self.call_by_tx.insert(invite.tx, id);
+        self.deadlines
+            .set(id, Timer::Engine, now.mono + ENGINE_ANSWER_MAX);
+        self.push(id);
+    }
+
+    fn refuse_invite(&mut self, now: Now, invite: &InDialog, refusal: Refusal) {
+        let status = refusal.reply.status;
+        *self.statistics.refused.entry(status.code()).or_default() += 1;
+        // Where it fails, a CANCEL was quicker.
+        let _ = self.endpoint.respond(now.mono, invite.tx, &refusal.reply);
+        self.notice(Notice::InviteRefused {
+            call_id: invite.request.call_id().to_owned(),
+            peer: invite.source.remote,
+            status,
+            cause: refusal.cause,
+        });
+    }
+
+    /// Refuses an INVITE that waited for the engine; what the engine has of it ends.
+    pub(super) fn refuse_opening(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        refusal: Refusal,
+        reason: EndReason,
+    ) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let Stage::Opening(exchange) = &call.stage else {
+            return;
+        };
+        let invite = exchange.request.clone();
+        self.refuse_invite(now, &invite, refusal);
+        self.end_call(now, id, reason);
+    }
+
+    fn new_session(&mut self, address: IpAddr) -> Session {
+        self.sdp_session = self.sdp_session.wrapping_add(1);
+        let policy = Policy {
+            streams_max: self.config.streams_per_call_max,
+            ..Policy::default()
+        };
+        Session::new(
+            &policy,
+            Origin {
+                session_id: self.sdp_session,
+                address,
+            },
+        )
+    }
+
+    /// Finds ports for the streams of a proposal that have none; `false` where they do not suffice.
+    pub(super) fn find_ports(
+        &mut self,
+        now: Now,
+        shard: u16,
+        address: IpAddr,
+        streams_made: usize,
+        proposal: &mut Proposal,
+    ) -> bool {
+        let wanting = proposal.wanting(address);
+        if streams_made + wanting.len() > STREAMS_MAX {
+            return false;
+        }
+        for slot in wanting {
+            let random = u32::from_le_bytes(self.random());
+            let Some(rtp) = self.ports.allocate(now.mono, shard, random) else {
+                return false;
+            };
+            // The first port of a pair is even, so there is one above it.
+            proposal.give(
+                slot,
+                LocalPorts {
+                    address,
+                    rtp,
+                    rtcp: rtp | 1,
+                },
+            );
+        }
+        true
+    }
+
+    /// The facts as a request would have them.
+    pub(super) fn candidate(
+        &mut self,
+        mut facts: Facts,
+        content: &Content,
+        carrier: &Carrier<'_>,
+        exchange: Option<(&Proposal, Settled)>,
+    ) -> Facts {
+        facts.note_content(content);
+        if let Some(metadata) = &content.metadata {
+            facts.merge(metadata, carrier);
+        }
+        if let Some((proposal, settled)) = exchange {
+            facts.session = settled.session;
+            facts.offered = settled.offered;
+            facts.release_channels(&proposal.plan);
+            facts.name_streams(&mut self.stream_ids);
+            facts.note_streams();
+        }
+        facts.assign_channels();
+        facts
+    }
+
+    /// Contact of our answers (RFC 7866 §6.2: with `+sip.srs`).
+    pub(super) fn contact(&self, request: &Request, source: &FlowInfo) -> String {
+        let uri = self
+            .endpoint
+            .config()
+            .contact_uri(source, request.uri().is_sips());
+        format!("<{uri}>;+sip.srs")
+    }
+
+    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        self.entropy.fill(&mut octets);
+        octets
+    }
+}
+
+/// What the offer asks for, or our own offer where there is none.
+pub(super) fn propose(session: &Session, content: &Content) -> Result<Proposal, Refusal> {
+    match &content.sdp {
+        Some(sdp) => {
+            let plan = session
+                .plan(&sdp.description)
+                .map_err(|refusal| not_acceptable(&refusal))?;
+            Ok(Proposal::answer(session.clone(), plan))
+        }
+        None => {
+            let plan = session.plan_offer().map_err(|error| {
+                let reply = Reply::new(Status::REQUEST_PENDING);
+                Refusal::new(reply, RefusedBecause::Offer(error.to_string()))
+            })?;
+            Ok(Proposal::offer(session.clone(), plan))
+        }
+    }
+}
+
+fn not_acceptable(refusal: &offer::Refusal) -> Refusal {
+    let warning = refusal.warning();
+    let status = Status::new(refusal.status()).unwrap_or(Status::NOT_ACCEPTABLE_HERE);
+    let reply = Reply::new(status).warning(warning.code, AGENT, &warning.text);
+    Refusal::new(reply, RefusedBecause::Offer(warning.text))
+}
+
+/// Every stream is of another address family than we have (RFC 3261 §20.43: 300).
+fn no_family() -> Refusal {
+    let text = "media of this address family is not received here";
+    let reply = Reply::new(Status::NOT_ACCEPTABLE_HERE).warning(300, AGENT, text);
+    Refusal::new(reply, RefusedBecause::Offer(text.to_owned()))
+}
+
+/// Keeps what a request carries; gives the name of its metadata document.
+pub(super) fn keep(
+    documents: &mut Documents,
+    request: &Request,
+    content: &Content,
+) -> Option<String> {
+    if content.is_empty() {
+        return None;
+    }
+    let number = documents.next_number();
+    documents.keep(number, "sip", documents::redacted_head(request.head()));
+    if let Some(sdp) = &content.sdp {
+        documents.keep(number, "sdp", documents::redacted_sdp(&sdp.bytes));
+    }
+    let metadata = content.metadata.as_ref()?;
+    let is_kept = documents.keep(number, "xml", metadata.bytes.clone());
+    is_kept.then(|| documents::file_name(number, "xml"))
+}

@@ -1,0 +1,353 @@
+//! The recorder: which call is up, what the engine is to do about it, and what the peer is told.
+//!
+//! Feed it SIP messages, what the engine says, and time; after each, drain
+//! [`Recorder::poll_output`] in order. It owns the SIP endpoint and the ports, and it opens nothing.
+//!
+//! Invariants: a 200 with a session description leaves only when the engine has confirmed that its
+//! streams receive and that all said so far is in its journal; a change that is refused has changed
+//! nothing; what the engine has is told to it again, whole, after either side was away.
+
+mod call;
+mod config;
+mod content;
+mod deadlines;
+mod describe;
+mod documents;
+mod ending;
+mod engine;
+mod facts;
+mod in_dialog;
+mod invite;
+mod marks;
+mod output;
+mod proposal;
+mod reconcile;
+mod session_timer;
+mod timers;
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use holdfast_control::{FromEngine, ToEngine};
+use holdfast_sip::endpoint::{DialogId, Owner, ServerTx};
+use holdfast_sip::stream::BrokenStream;
+use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply};
+use holdfast_units::{MonoTime, RecordingId, WallTime};
+
+pub use config::RecorderConfig;
+pub use output::{Notice, Output, RefusedBecause, Statistics};
+
+use crate::ports::PortAllocator;
+use call::Call;
+use deadlines::Deadlines;
+use engine::Link;
+use facts::StreamIds;
+
+/// The call logic of a session recording server.
+pub struct Recorder {
+    config: RecorderConfig,
+    entropy: Box<dyn Entropy>,
+    endpoint: Endpoint,
+    outputs: VecDeque<Output>,
+    link: Link,
+    ports: PortAllocator,
+    calls: BTreeMap<RecordingId, Call>,
+    call_by_dialog: BTreeMap<DialogId, RecordingId>,
+    /// By the transaction of an INVITE that waits for the engine.
+    call_by_tx: BTreeMap<ServerTx, RecordingId>,
+    /// Recordings that the engine holds and nobody here knows, with their ports.
+    orphans: BTreeMap<RecordingId, Vec<u16>>,
+    deadlines: Deadlines,
+    stream_ids: StreamIds,
+    /// The id of the last session description of ours.
+    sdp_session: u64,
+    /// Names this process to the engine.
+    instance: u64,
+    is_stopping: bool,
+    statistics: Statistics,
+}
+
+/// The two clocks at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    mono: MonoTime,
+    wall: WallTime,
+}
+
+/// An answer that refuses a request, and why.
+#[derive(Debug)]
+struct Refusal {
+    reply: Box<Reply>,
+    cause: RefusedBecause,
+}
+
+impl Refusal {
+    fn new(reply: Reply, cause: RefusedBecause) -> Self {
+        Self {
+            reply: Box::new(reply),
+            cause,
+        }
+    }
+}
+
+impl Recorder {
+    /// A recorder without calls, whose engine is away. `started` keeps its identities apart from
+    /// those of the process before it.
+    pub fn new(config: RecorderConfig, mut entropy: Box<dyn Entropy>, started: WallTime) -> Self {
+        let mut random = [0; 10];
+        entropy.fill(&mut random);
+        let [a, b, instance @ ..] = random;
+        Self {
+            endpoint: Endpoint::new(config.endpoint.clone()),
+            entropy,
+            outputs: VecDeque::new(),
+            link: Link::Away,
+            ports: PortAllocator::new(config.port_quarantine),
+            calls: BTreeMap::new(),
+            call_by_dialog: BTreeMap::new(),
+            call_by_tx: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            stream_ids: StreamIds::new(started, u16::from_le_bytes([a, b])),
+            // As RFC 8866 §5.2 suggests: seconds since 1900.
+            sdp_session: started.unix_seconds().wrapping_add(NTP_OFFSET_SECONDS),
+            instance: u64::from_le_bytes(instance),
+            is_stopping: false,
+            statistics: Statistics::default(),
+            config,
+        }
+    }
+
+    /// A datagram, or a message that was cut out of a stream.
+    pub fn handle_sip(
+        &mut self,
+        now: MonoTime,
+        wall: WallTime,
+        flow: Flow,
+        source: &FlowInfo,
+        bytes: &[u8],
+    ) {
+        self.endpoint
+            .handle_message(now, flow, source, bytes, self.entropy.as_mut());
+        self.drain(Now { mono: now, wall });
+    }
+
+    /// A stream has lost its framing.
+    pub fn handle_broken_stream(
+        &mut self,
+        now: MonoTime,
+        wall: WallTime,
+        flow: Flow,
+        source: &FlowInfo,
+        broken: &BrokenStream,
+    ) {
+        self.endpoint.handle_broken_stream(flow, source, broken);
+        self.drain(Now { mono: now, wall });
+    }
+
+    /// A connection is gone.
+    pub fn handle_flow_closed(&mut self, now: MonoTime, wall: WallTime, flow: Flow) {
+        self.endpoint.handle_flow_closed(now, flow);
+        self.drain(Now { mono: now, wall });
+    }
+
+    /// A message could not be sent.
+    pub fn handle_transport_error(&mut self, now: MonoTime, wall: WallTime, owner: Owner) {
+        self.endpoint.handle_transport_error(now, owner);
+        self.drain(Now { mono: now, wall });
+    }
+
+    /// The engine said something; [`FromEngine::Hello`] begins a connection.
+    pub fn handle_engine(&mut self, now: MonoTime, wall: WallTime, message: FromEngine) {
+        let now = Now { mono: now, wall };
+        self.take_engine_message(now, message);
+        self.drain(now);
+    }
+
+    /// The connection to the engine is gone.
+    pub fn handle_engine_gone(&mut self, now: MonoTime, wall: WallTime) {
+        let now = Now { mono: now, wall };
+        self.lose_engine(now);
+        self.drain(now);
+    }
+
+    /// Lets time pass. Call it when [`Recorder::poll_timeout`] says so.
+    pub fn handle_timeout(&mut self, now: MonoTime, wall: WallTime) {
+        let both = Now { mono: now, wall };
+        self.endpoint.handle_timeout(now);
+        self.drain(both);
+        // A deadline is set anew after `now` or not at all, so this ends.
+        while let Some((call, timer)) = self.deadlines.expired(now) {
+            self.expire(both, call, timer);
+            self.drain(both);
+        }
+    }
+
+    /// When [`Recorder::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<MonoTime> {
+        let own = self.deadlines.next();
+        self.endpoint.poll_timeout().into_iter().chain(own).min()
+    }
+
+    /// Ends every call; further INVITEs get 503.
+    pub fn begin_shutdown(&mut self, now: MonoTime, wall: WallTime) {
+        let now = Now { mono: now, wall };
+        if !self.is_stopping {
+            self.is_stopping = true;
+            self.end_all(now);
+            self.drain(now);
+        }
+    }
+
+    /// Whether a shutdown is complete: nobody is owed a message, and every recording is published.
+    /// Without an engine nobody publishes: its next start does.
+    pub fn is_finished(&self) -> bool {
+        let is_settled = self.calls.is_empty() || matches!(self.link, Link::Away);
+        self.is_stopping && is_settled && self.endpoint.dialog_count() == 0
+    }
+
+    /// What to do next; in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Counts.
+    pub fn statistics(&self) -> Statistics {
+        let calls = self.calls.values().filter(|call| call.is_active()).count();
+        Statistics {
+            calls,
+            publishing: self.calls.len() - calls,
+            orphans: self.orphans.len(),
+            ..self.statistics.clone()
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Notice(notice));
+    }
+
+    fn tell_engine(&mut self, message: ToEngine) {
+        self.outputs.push_back(Output::Engine(message));
+    }
+
+    /// The local address of the media of a call that came by this way.
+    fn media_address(&self, source: &FlowInfo) -> IpAddr {
+        let local = source.local.ip().to_canonical();
+        match self.config.media_address {
+            Some(address) if address.is_ipv4() == local.is_ipv4() => address,
+            Some(_) | None => local,
+        }
+    }
+
+    /// Passes on what the endpoint wants done, and acts on what it says happened.
+    fn drain(&mut self, now: Now) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                holdfast_sip::Output::Transmit { to, bytes, owner } => {
+                    self.count_response(&bytes);
+                    self.outputs
+                        .push_back(Output::Transmit { to, bytes, owner });
+                }
+                holdfast_sip::Output::CloseFlow(flow) => {
+                    self.outputs.push_back(Output::CloseFlow(flow));
+                }
+                holdfast_sip::Output::Event(event) => self.handle_event(now, event),
+            }
+        }
+    }
+
+    fn count_response(&mut self, bytes: &[u8]) {
+        let class = bytes
+            .strip_prefix(b"SIP/2.0 ")
+            .and_then(|rest| rest.first());
+        let index = class.map(|digit| usize::from(digit.wrapping_sub(b'0')));
+        if let Some(count) = index.and_then(|index| self.statistics.responses.get_mut(index)) {
+            *count += 1;
+        }
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Invite {
+                tx,
+                request,
+                source,
+            } => self.handle_invite(now, tx, request, source),
+            Event::Reinvite {
+                tx,
+                dialog,
+                request,
+                source,
+            }
+            | Event::Update {
+                tx,
+                dialog,
+                request,
+                source,
+            } => {
+                let request = call::InDialog {
+                    tx,
+                    request,
+                    source,
+                };
+                self.handle_in_dialog(now, dialog, request);
+            }
+            Event::Bye {
+                tx,
+                dialog,
+                request,
+                ..
+            } => self.handle_bye(now, tx, dialog, &request),
+            Event::Options {
+                tx,
+                dialog,
+                request,
+                source,
+            } => {
+                self.handle_options(now, tx, dialog.is_some(), &request, &source);
+            }
+            Event::InDialogOther { tx, .. } => self.refuse_method(now, tx),
+            Event::Cancelled { tx, cause } => self.handle_cancelled(now, tx, cause),
+            Event::Ack {
+                dialog, request, ..
+            } => self.handle_ack(now, dialog, &request),
+            Event::AckTimeout { dialog, .. } => self.handle_no_ack(now, dialog),
+            Event::Response {
+                client,
+                dialog,
+                response,
+            } => {
+                self.handle_refreshed(now, dialog, client, &response);
+            }
+            Event::RequestFailed { client, dialog, .. } => {
+                self.handle_refresh_failed(now, dialog, client);
+            }
+            Event::DialogGone { dialog, cause } => self.handle_dialog_gone(now, dialog, cause),
+            Event::Malformed { fault, source, .. } => {
+                self.statistics.malformed += 1;
+                self.notice(Notice::Malformed {
+                    peer: source.remote,
+                    fault,
+                });
+            }
+        }
+    }
+
+    fn call_of(&self, dialog: DialogId) -> Option<RecordingId> {
+        self.call_by_dialog.get(&dialog).copied()
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder")
+            .field("calls", &self.calls.len())
+            .field("link", &self.link)
+            .field("is_stopping", &self.is_stopping)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Seconds from 1900 to 1970.
+const NTP_OFFSET_SECONDS: u64 = 2_208_988_800;

@@ -1,0 +1,210 @@
+//! What comes out of a recorder: work for the shell, lines for the log, counts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use holdfast_control::{RefusalReason, ToEngine, Unwilling};
+use holdfast_manifest::EndReason;
+use holdfast_sip::endpoint::{MalformedFault, Owner};
+use holdfast_sip::{Bytes, Flow, Status, Target};
+use holdfast_units::RecordingId;
+
+/// What the shell must do next, in this order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a SIP message.
+    Transmit {
+        /// Where to.
+        to: Target,
+        /// The message.
+        bytes: Bytes,
+        /// What to name when sending fails.
+        owner: Owner,
+    },
+    /// Close a connection once what was sent to it has left.
+    CloseFlow(Flow),
+    /// Tell the media engine.
+    Engine(ToEngine),
+    /// Something for the log.
+    Notice(Notice),
+}
+
+/// What happened, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// An INVITE is being turned into a recording.
+    CallStarted {
+        /// Its recording.
+        recording: RecordingId,
+        /// Call-ID.
+        call_id: String,
+        /// Where it came from.
+        peer: SocketAddr,
+    },
+    /// An INVITE was refused.
+    InviteRefused {
+        /// Call-ID.
+        call_id: String,
+        /// Where it came from.
+        peer: SocketAddr,
+        /// The answer.
+        status: Status,
+        /// Why.
+        cause: RefusedBecause,
+    },
+    /// The 200 has left.
+    CallAnswered {
+        /// Its recording.
+        recording: RecordingId,
+        /// Call-ID.
+        call_id: String,
+        /// Streams that receive.
+        streams: usize,
+    },
+    /// A session description was changed by a re-INVITE or UPDATE.
+    CallChanged {
+        /// Its recording.
+        recording: RecordingId,
+        /// Streams there are now.
+        streams: usize,
+    },
+    /// A re-INVITE or UPDATE was refused; the call goes on as it was.
+    ChangeRefused {
+        /// Its recording.
+        recording: RecordingId,
+        /// The answer.
+        status: Status,
+        /// Why.
+        cause: RefusedBecause,
+    },
+    /// A call is over; its recording is being published.
+    CallEnded {
+        /// Its recording.
+        recording: RecordingId,
+        /// Call-ID.
+        call_id: String,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A recording is there.
+    Published {
+        /// Which.
+        recording: RecordingId,
+        /// Its folder.
+        folder: String,
+        /// Packets in its tracks.
+        packets: u64,
+        /// Packets missing.
+        lost: u64,
+    },
+    /// The engine no longer has a recording that it was to publish: it has been published while
+    /// nobody listened, or the engine lost it.
+    RecordingUnaccounted {
+        /// Which.
+        recording: RecordingId,
+    },
+    /// The engine cannot receive on a port; another one is tried, or the stream is refused.
+    PortRefused {
+        /// Its recording.
+        recording: RecordingId,
+        /// What the engine says.
+        reason: String,
+    },
+    /// The engine did not take the state of a recording.
+    EngineRefused {
+        /// Which.
+        recording: RecordingId,
+        /// Why.
+        reason: RefusalReason,
+    },
+    /// The engine did not answer in time.
+    EngineSilent {
+        /// About which recording.
+        recording: RecordingId,
+    },
+    /// The engine is there, and both sides agree.
+    EngineReady {
+        /// Calls that go on.
+        calls: usize,
+        /// Recordings that it holds and nobody here knows.
+        orphans: usize,
+    },
+    /// The engine is away. Calls stay up, new ones are refused.
+    EngineGone,
+    /// Whether the engine takes further recordings.
+    EngineWilling(Option<Unwilling>),
+    /// Something that is not SIP arrived.
+    Malformed {
+        /// Where it came from.
+        peer: SocketAddr,
+        /// What was wrong.
+        fault: MalformedFault,
+    },
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedBecause {
+    /// It is no recording session, or lacks a mark that strict mode demands.
+    #[error("not a recording session")]
+    NotRecording,
+    /// The process is ending.
+    #[error("shutting down")]
+    Stopping,
+    /// The media engine is not connected.
+    #[error("the media engine is away")]
+    EngineAway,
+    /// The media engine takes no further recording.
+    #[error("{0}")]
+    EngineUnwilling(Unwilling),
+    /// The media engine did not take this recording.
+    #[error("{0}")]
+    EngineRefused(RefusalReason),
+    /// The media engine did not answer.
+    #[error("the media engine did not answer in time")]
+    EngineSilent,
+    /// As many calls as there may be.
+    #[error("too many calls")]
+    TooManyCalls,
+    /// No ports are left.
+    #[error("no media ports are free")]
+    NoPorts,
+    /// A part of the body must be understood and is not.
+    #[error("a part of the body is not understood")]
+    UnknownBody,
+    /// The session description cannot be read.
+    #[error("{0}")]
+    BrokenSdp(String),
+    /// No stream can be recorded, or the offer came at the wrong time.
+    #[error("{0}")]
+    Offer(String),
+    /// Strict mode: the metadata cannot be read.
+    #[error("{0}")]
+    BrokenMetadata(String),
+    /// The session interval is too short.
+    #[error("the session interval is too short")]
+    SessionInterval,
+}
+
+/// Counts since the start, and how much there is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Calls that are up or being set up.
+    pub calls: usize,
+    /// Recordings that are being published.
+    pub publishing: usize,
+    /// Recordings of nobody here that the engine holds.
+    pub orphans: usize,
+    /// INVITEs outside of a dialog, copies not counted.
+    pub invites: u64,
+    /// Of these, how many were answered 200.
+    pub answered: u64,
+    /// And how many were refused, by status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Responses sent by class, copies counted: index 1 for 1xx.
+    pub responses: [u64; 7],
+    /// Messages and streams that could not be read.
+    pub malformed: u64,
+    /// Recordings published.
+    pub published: u64,
+}

@@ -1,0 +1,119 @@
+//! Session timers (RFC 4028), as a server grants them.
+
+use std::time::Duration;
+
+use holdfast_sip::message::{Headers, Refresher, SessionExpires};
+use holdfast_sip::{Method, Reply, Status};
+use holdfast_units::MonoTime;
+
+use super::output::RefusedBecause;
+use super::{RecorderConfig, Refusal};
+use crate::limits::SESSION_RESERVE_MAX;
+
+/// A session timer in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionTimer {
+    pub(super) interval: Duration,
+    pub(super) refresher: Who,
+    /// Whether the peer knows the extension.
+    is_supported: bool,
+}
+
+/// Who has to refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Peer,
+    Us,
+}
+
+impl SessionTimer {
+    /// What a request asks for: a timer, none, or something that gets 422.
+    pub(super) fn asked(
+        config: &RecorderConfig,
+        headers: &Headers,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(asked) = headers.session_expires() else {
+            return Ok(None);
+        };
+        let is_supported = headers.supports("timer") || headers.requires("timer");
+        let least = config.session_expires_min.max(LEAST);
+        let wanted = Duration::from_secs(u64::from(asked.seconds));
+        if wanted < least {
+            // §9: only a client that knows the extension can do anything about it.
+            if !is_supported {
+                return Ok(None);
+            }
+            let reply = Reply::new(Status::INTERVAL_TOO_SMALL)
+                .header("Min-SE", least.as_secs().to_string());
+            return Err(Refusal::new(reply, RefusedBecause::SessionInterval));
+        }
+        // §9: it may be lowered, but not below Min-SE, and never raised.
+        let floor = headers.min_se().map_or(least, |seconds| {
+            Duration::from_secs(u64::from(seconds)).max(least)
+        });
+        let interval = wanted.min(config.session_expires.max(floor));
+        let refresher = match asked.refresher {
+            _ if !is_supported => Who::Us,
+            Some(Refresher::Uas) => Who::Us,
+            Some(Refresher::Uac) | None => Who::Peer,
+        };
+        // We refresh by UPDATE alone; without it no timer is better than one that kills the call.
+        if refresher == Who::Us && !headers.allows(&Method::Update) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            interval,
+            refresher,
+            is_supported,
+        }))
+    }
+
+    /// The timer after our refresh, by the peer's 2xx; without Session-Expires there is none.
+    pub(super) fn granted(&self, headers: &Headers) -> Option<Self> {
+        let SessionExpires { seconds, refresher } = headers.session_expires()?;
+        let interval = Duration::from_secs(u64::from(seconds)).max(LEAST);
+        // Here we are the client.
+        let refresher = match refresher {
+            Some(Refresher::Uas) => Who::Peer,
+            Some(Refresher::Uac) | None => Who::Us,
+        };
+        Some(Self {
+            interval,
+            refresher,
+            ..*self
+        })
+    }
+
+    /// Says in a 2xx what is granted. §9: `Require: timer` where the client has to refresh.
+    pub(super) fn write(&self, reply: Reply) -> Reply {
+        let who = match self.refresher {
+            Who::Peer => "uac",
+            Who::Us => "uas",
+        };
+        let value = format!("{};refresher={who}", self.interval.as_secs());
+        let reply = reply.header("Session-Expires", value);
+        match self.is_supported {
+            true => reply.header("Require", "timer"),
+            false => reply,
+        }
+    }
+
+    /// When we refresh, where that is our part: at half the interval.
+    pub(super) fn refresh_at(&self, now: MonoTime) -> Option<MonoTime> {
+        (self.refresher == Who::Us).then(|| now + self.interval / 2)
+    }
+
+    /// When the session is over. §10: "the UA that is not performing refreshes SHOULD send BYE
+    /// slightly before the session expiration. The minimum of 32 seconds and one third of the
+    /// session interval is RECOMMENDED."
+    pub(super) fn expires_at(&self, now: MonoTime) -> MonoTime {
+        let reserve = match self.refresher {
+            Who::Peer => (self.interval / 3).min(SESSION_RESERVE_MAX),
+            Who::Us => Duration::ZERO,
+        };
+        now + self.interval.saturating_sub(reserve)
+    }
+}
+
+/// RFC 4028 §4: no interval is shorter.
+const LEAST: Duration = Duration::from_secs(90);

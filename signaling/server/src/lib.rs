@@ -1,0 +1,28 @@
+//! The signaling process: sockets, signals and clocks around a
+//! [`Recorder`](holdfast_recording::recorder::Recorder).
+//!
+//! One task owns the recorder; all others only move octets to and from it, through queues that are
+//! bounded. There is no protocol logic here: what a message means is decided in the pure crates.
+
+mod clock;
+mod engine_link;
+mod limits;
+mod notices;
+mod recorder_config;
+mod server;
+mod tcp;
+mod udp;
+
+pub use server::{Server, StartError};
+
+/// The error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

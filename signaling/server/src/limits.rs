@@ -1,0 +1,48 @@
+//! Every bound of this process beside those in the settings.
+
+use std::time::Duration;
+
+use holdfast_control::limits::MESSAGE_SIZE_MAX;
+
+/// What arrived and waits for the recorder. Beyond it sockets are not read: datagrams wait in the
+/// kernel, then are dropped there, and streams push back.
+pub const INBOX_MAX: usize = 4_096;
+
+/// Arrivals taken in one turn before deadlines are looked at.
+pub const TURN_BUDGET: usize = 64;
+
+/// Octets of the largest datagram.
+pub const DATAGRAM_SIZE_MAX: usize = 65_535;
+
+/// Asked of the kernel for each UDP socket in each direction, so that a burst of INVITEs with
+/// metadata waits and is not lost. It gives no more than `net.core.rmem_max`.
+pub const UDP_BUFFER_SIZE: usize = 4 * 1024 * 1024;
+
+/// Messages that wait to leave on one connection; a peer that reads no faster is cut off.
+pub const CONNECTION_QUEUE_MAX: usize = 256;
+
+/// Octets read from a connection at a time.
+pub const READ_SIZE: usize = 16 * 1024;
+
+/// How long one message may take to leave on a connection.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a connection of ours may take to come about: less than a transaction waits.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Pause after a connection could not be accepted, for want of descriptors as a rule.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Octets that wait for the engine. One that lets so much wait is taken for hung, and the
+/// connection is made anew.
+pub const ENGINE_QUEUE_SIZE_MAX: usize = 256 * 1024 * 1024;
+
+/// First and longest pause between two attempts to reach the engine.
+pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(100);
+/// See [`ENGINE_RETRY_MIN`].
+pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// How often counts are logged.
+pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
+
+const _: () = assert!(ENGINE_QUEUE_SIZE_MAX > 1_000 * MESSAGE_SIZE_MAX);

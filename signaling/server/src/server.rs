@@ -1,0 +1,468 @@
+//! The one task that owns the recorder, and the tasks around it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use holdfast_control::FromEngine;
+use holdfast_recording::recorder::{Output, Recorder};
+use holdfast_settings::{Settings, SipListen, SipTransport};
+use holdfast_sip::endpoint::Owner;
+use holdfast_sip::stream::BrokenStream;
+use holdfast_sip::{Bytes, Entropy, Flow, FlowInfo, Target, Transport};
+use holdfast_units::MonoTime;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::LocalSet;
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::engine_link::{self, EngineSender};
+use crate::limits::{
+    ACCEPT_PAUSE, CONNECTION_QUEUE_MAX, DATAGRAM_SIZE_MAX, INBOX_MAX, STATISTICS_INTERVAL,
+    TURN_BUDGET,
+};
+use crate::tcp::{self, Outgoing};
+use crate::udp::UdpPort;
+use crate::{notices, recorder_config};
+
+/// What arrived.
+#[derive(Debug)]
+pub enum Incoming {
+    Message {
+        flow: Flow,
+        info: FlowInfo,
+        bytes: Vec<u8>,
+    },
+    Broken {
+        flow: Flow,
+        info: FlowInfo,
+        broken: BrokenStream,
+    },
+    Accepted {
+        stream: TcpStream,
+        remote: SocketAddr,
+    },
+    Closed(Flow),
+    Unsent(Owner),
+    EngineUp(EngineSender),
+    Engine(FromEngine),
+    EngineGone,
+}
+
+/// Why the process does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address of `sip.listen` cannot be had.
+    #[error("listening on {transport} {address}")]
+    Listen {
+        /// How.
+        transport: Transport,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system has no random numbers.
+    #[error("the system has no random numbers")]
+    Random,
+}
+
+/// The process with its sockets bound.
+#[derive(Debug)]
+pub struct Server {
+    clock: Clock,
+    recorder: Recorder,
+    udp: Vec<Rc<UdpPort>>,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<(Transport, SocketAddr)>,
+    connections: BTreeMap<Flow, Connection>,
+    flow_by_remote: BTreeMap<SocketAddr, Flow>,
+    connections_max: usize,
+    setup: tcp::Setup,
+    inbox: Receiver<Incoming>,
+    engine: Option<EngineSender>,
+    control_socket: PathBuf,
+    shutdown_timeout: Duration,
+    next_flow: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    outgoing: Sender<Outgoing>,
+    remote: SocketAddr,
+}
+
+impl Server {
+    /// Binds all sockets. Needs a runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// An address is taken, or not on this machine.
+    pub fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let mut secret = [0; 8];
+        getrandom::fill(&mut secret).map_err(|_| StartError::Random)?;
+        let (mut udp, mut listeners, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for listen in &settings.sip.listen {
+            let fault = |source| StartError::Listen {
+                transport: transport_of(listen),
+                address: listen.address,
+                source,
+            };
+            let address = match listen.transport {
+                SipTransport::Udp => {
+                    let port = UdpPort::bind(listen.address).map_err(fault)?;
+                    let bound = port.bound();
+                    udp.push(Rc::new(port));
+                    bound
+                }
+                SipTransport::Tcp => {
+                    let listener = tcp::listen(listen.address).map_err(fault)?;
+                    let bound = listener.local_addr().map_err(fault)?;
+                    listeners.push(listener);
+                    bound
+                }
+            };
+            addresses.push((transport_of(listen), address));
+        }
+        let clock = Clock::start();
+        let config = recorder_config::of(settings, &addresses, u64::from_le_bytes(secret));
+        let limits = config.endpoint.limits.clone();
+        let (sender, inbox) = channel(INBOX_MAX);
+        let idle_timeout = settings.sip.tcp_idle_timeout;
+        Ok(Self {
+            clock,
+            recorder: Recorder::new(config, Box::new(SystemEntropy), clock.wall()),
+            // Flows of the UDP sockets are their numbers.
+            next_flow: udp.len() as u64,
+            udp,
+            listeners,
+            addresses,
+            connections: BTreeMap::new(),
+            flow_by_remote: BTreeMap::new(),
+            connections_max: settings.sip.tcp_connections_max as usize,
+            setup: tcp::Setup {
+                clock,
+                limits,
+                idle_timeout,
+                inbox: sender,
+            },
+            inbox,
+            engine: None,
+            control_socket: settings.node.control_socket.clone(),
+            shutdown_timeout: settings.lifecycle.shutdown_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Runs until `stop` is ready and all that runs has ended, or the time for that is over.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let tasks = LocalSet::new();
+        tasks.run_until(self.serve(stop)).await;
+    }
+
+    async fn serve(mut self, stop: impl Future<Output = ()>) {
+        self.start_tasks();
+        let mut stop = std::pin::pin!(stop);
+        let mut stopped_at: Option<MonoTime> = None;
+        let mut statistics = tokio::time::interval(STATISTICS_INTERVAL);
+        statistics.tick().await;
+        loop {
+            self.perform();
+            let now = self.clock.now();
+            if let Some(since) = stopped_at
+                && (self.recorder.is_finished() || now.since(since) >= self.shutdown_timeout)
+            {
+                break;
+            }
+            let last = stopped_at.map(|since| since + self.shutdown_timeout);
+            let due = self.recorder.poll_timeout().into_iter().chain(last).min();
+            if due.is_some_and(|due| due <= now) {
+                // A flood must not stop time.
+                self.recorder.handle_timeout(now, self.clock.wall());
+                self.take_arrivals();
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let due = self.clock.instant(due.unwrap_or(now + STATISTICS_INTERVAL));
+            tokio::select! {
+                () = &mut stop, if stopped_at.is_none() => {
+                    info!("ending all calls");
+                    stopped_at = Some(self.clock.now());
+                    self.recorder.begin_shutdown(self.clock.now(), self.clock.wall());
+                }
+                Some(incoming) = self.inbox.recv() => {
+                    self.take(incoming);
+                    self.take_arrivals();
+                }
+                () = tokio::time::sleep_until(due) => {}
+                _ = statistics.tick() => notices::log_statistics(&self.recorder.statistics()),
+            }
+        }
+        self.finish();
+    }
+
+    fn finish(&self) {
+        notices::log_statistics(&self.recorder.statistics());
+        match self.recorder.is_finished() {
+            true => info!("all calls are ended"),
+            false => warn!("stopped before every call was ended and published"),
+        }
+    }
+
+    fn start_tasks(&mut self) {
+        for (port, flow) in self.udp.iter().cloned().zip(0..) {
+            tokio::task::spawn_local(receive(port, Flow(flow), self.setup.inbox.clone()));
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            tokio::task::spawn_local(accept(listener, self.setup.inbox.clone()));
+        }
+        let path = self.control_socket.clone();
+        tokio::task::spawn_local(engine_link::run(path, self.setup.inbox.clone()));
+    }
+
+    /// Takes what else has arrived, as much as one turn may.
+    fn take_arrivals(&mut self) {
+        for _ in 1..TURN_BUDGET {
+            match self.inbox.try_recv() {
+                Ok(incoming) => self.take(incoming),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        match incoming {
+            Incoming::Message { flow, info, bytes } => {
+                self.recorder.handle_sip(now, wall, flow, &info, &bytes);
+            }
+            Incoming::Broken { flow, info, broken } => {
+                self.recorder
+                    .handle_broken_stream(now, wall, flow, &info, &broken);
+            }
+            Incoming::Accepted { stream, remote } => self.adopt(stream, remote),
+            Incoming::Closed(flow) => {
+                self.forget(flow);
+                self.recorder.handle_flow_closed(now, wall, flow);
+            }
+            Incoming::Unsent(owner) => self.recorder.handle_transport_error(now, wall, owner),
+            Incoming::EngineUp(sender) => self.engine = Some(sender),
+            Incoming::Engine(message) => self.recorder.handle_engine(now, wall, message),
+            Incoming::EngineGone => {
+                self.engine = None;
+                self.recorder.handle_engine_gone(now, wall);
+            }
+        }
+    }
+
+    /// Does what the recorder asks for.
+    fn perform(&mut self) {
+        while let Some(output) = self.recorder.poll_output() {
+            match output {
+                Output::Transmit { to, bytes, owner } => self.transmit(to, bytes, owner),
+                // The connection ends when its queue is empty.
+                Output::CloseFlow(flow) => self.forget(flow),
+                Output::Engine(message) => {
+                    let sent = self.engine.as_ref().map(|engine| engine.send(&message));
+                    if sent.is_some_and(|sent| sent.is_err()) {
+                        // With its sender gone the connection ends, and says so.
+                        self.engine = None;
+                    }
+                }
+                Output::Notice(notice) => notices::log(&notice),
+            }
+        }
+    }
+
+    fn transmit(&mut self, to: Target, bytes: Bytes, owner: Owner) {
+        let flow = match to {
+            Target::Flow(flow) => flow,
+            Target::Address {
+                transport: Transport::Udp,
+                remote,
+                local,
+            } => {
+                return self.send_datagram(remote, local, &bytes, owner);
+            }
+            Target::Address { remote, .. } => match self.flow_by_remote.get(&remote) {
+                Some(flow) => *flow,
+                None => self.connect(remote),
+            },
+        };
+        let queued = self.connections.get(&flow).is_some_and(|connection| {
+            let message = Outgoing::Message { bytes, owner };
+            connection.outgoing.try_send(message).is_ok()
+        });
+        if !queued {
+            // Gone, or a peer that does not read.
+            self.forget(flow);
+            self.fail(owner);
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        bytes: &[u8],
+        owner: Owner,
+    ) {
+        let source = local.map(|local| local.ip());
+        let Some(port) = self.udp_port(remote, local) else {
+            debug!(%remote, "no UDP socket of that family");
+            return self.fail(owner);
+        };
+        match port.send(bytes, remote, source) {
+            Ok(()) => {}
+            // As if lost on the way: it is repeated.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                debug!(%remote, "a datagram did not fit into the socket's buffer");
+            }
+            Err(error) => {
+                debug!(%remote, %error, "a datagram was not sent");
+                self.fail(owner);
+            }
+        }
+    }
+
+    /// The socket that a local address belongs to, else one of the right family.
+    fn udp_port(&self, remote: SocketAddr, local: Option<SocketAddr>) -> Option<Rc<UdpPort>> {
+        let of_family = || {
+            self.udp
+                .iter()
+                .filter(|p| p.bound().is_ipv4() == remote.is_ipv4())
+        };
+        let is_exact = |port: &&Rc<UdpPort>| {
+            let bound = port.bound();
+            local.is_some_and(|local| {
+                bound.port() == local.port()
+                    && (bound.ip() == local.ip() || bound.ip().is_unspecified())
+            })
+        };
+        of_family()
+            .find(is_exact)
+            .or_else(|| of_family().next())
+            .cloned()
+    }
+
+    /// Sending failed; told once everything before it has been done.
+    fn fail(&mut self, owner: Owner) {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        self.recorder.handle_transport_error(now, wall, owner);
+    }
+
+    fn adopt(&mut self, stream: TcpStream, remote: SocketAddr) {
+        if self.connections.len() >= self.connections_max {
+            warn!(%remote, "as many connections as there may be: one more is closed");
+            return;
+        }
+        let (flow, ends) = self.new_connection(remote);
+        tokio::task::spawn_local(tcp::serve(self.setup.clone(), stream, flow, ends));
+    }
+
+    fn connect(&mut self, remote: SocketAddr) -> Flow {
+        let (flow, ends) = self.new_connection(remote);
+        tokio::task::spawn_local(tcp::connect(self.setup.clone(), remote, flow, ends));
+        flow
+    }
+
+    fn new_connection(&mut self, remote: SocketAddr) -> (Flow, tcp::Ends) {
+        let flow = Flow(self.next_flow);
+        self.next_flow += 1;
+        let (sender, outgoing) = channel(CONNECTION_QUEUE_MAX);
+        let ends = tcp::Ends {
+            outgoing,
+            pongs: sender.downgrade(),
+        };
+        self.connections.insert(
+            flow,
+            Connection {
+                outgoing: sender,
+                remote,
+            },
+        );
+        self.flow_by_remote.insert(remote, flow);
+        (flow, ends)
+    }
+
+    fn forget(&mut self, flow: Flow) {
+        let Some(connection) = self.connections.remove(&flow) else {
+            return;
+        };
+        if self.flow_by_remote.get(&connection.remote) == Some(&flow) {
+            self.flow_by_remote.remove(&connection.remote);
+        }
+    }
+}
+
+async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>) {
+    let mut buffer = vec![0; DATAGRAM_SIZE_MAX];
+    loop {
+        let received = match port.receive(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                // What an ICMP message said about an earlier datagram, as a rule.
+                debug!(%error, "reading a UDP socket");
+                continue;
+            }
+        };
+        let info = FlowInfo {
+            transport: Transport::Udp,
+            remote: received.remote,
+            local: received.local,
+        };
+        let bytes = buffer.get(..received.size).unwrap_or_default().to_vec();
+        if inbox
+            .send(Incoming::Message { flow, info, bytes })
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, inbox: Sender<Incoming>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                if inbox
+                    .send(Incoming::Accepted { stream, remote })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+const fn transport_of(listen: &SipListen) -> Transport {
+    match listen.transport {
+        SipTransport::Udp => Transport::Udp,
+        SipTransport::Tcp => Transport::Tcp,
+    }
+}
+
+/// The system's random numbers.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        // It was there at start, and does not go away.
+        getrandom::fill(out).expect("the system has random numbers");
+    }
+}
