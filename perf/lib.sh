@@ -78,7 +78,7 @@ find_binaries() {
 }
 
 # Writes the configuration of a server of our own. What is not said here has its default.
-write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT HTTP_PORT MEDIA_PORTS CORE
+write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT MEDIA_PORTS CORE
     cat <<TOML
 [node]
 name = "perf"
@@ -90,14 +90,11 @@ listen = ["udp:127.0.0.1:$4", "tcp:127.0.0.1:$4"]
 
 [media]
 ingest = "${INGEST:-udp}"
-ports = "$6"
-cores = [$7]
+ports = "$5"
+cores = [$6]
 
 [recordings]
 dir = "$2"
-
-[http]
-listen = "127.0.0.1:$5"
 TOML
 }
 

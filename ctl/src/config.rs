@@ -127,10 +127,8 @@ pub(crate) fn uris(
     json: bool,
 ) -> Result<Verdict, CommandError> {
     let settings = source.settings()?;
-    let interfaces = LocalMachine
-        .interfaces()
-        .map_err(CommandError::Interfaces)?;
-    let local: Vec<IpAddr> = interfaces.into_iter().flat_map(|it| it.addresses).collect();
+    let local = LocalMachine.addresses().map_err(CommandError::Addresses)?;
+    let local: Vec<IpAddr> = local.into_iter().collect();
     let uris: Vec<String> = settings
         .sip
         .listen

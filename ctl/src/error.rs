@@ -10,8 +10,8 @@ use holdfast_settings::LoadError;
 pub(crate) enum CommandError {
     #[error("the settings do not serve")]
     Settings(#[from] LoadError),
-    #[error("the network interfaces cannot be listed")]
-    Interfaces(#[source] io::Error),
+    #[error("the addresses of this machine cannot be listed")]
+    Addresses(#[source] io::Error),
     #[error("reading {path}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("writing {path}", path = path.display())]

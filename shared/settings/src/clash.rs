@@ -119,20 +119,6 @@ pub(crate) fn folders(
     journal: &Journal,
     recordings: &Recordings,
 ) {
-    let high = recordings.disk_high_watermark;
-    at_most(
-        checker,
-        (
-            "recordings.disk_high_watermark",
-            &raw.recordings.disk_high_watermark,
-            high,
-        ),
-        (
-            "recordings.disk_critical",
-            &raw.recordings.disk_critical,
-            recordings.disk_critical,
-        ),
-    );
     let folders = [
         ("node.state_dir", &raw.node.state_dir, &node.state_dir),
         (
@@ -160,18 +146,13 @@ pub(crate) fn folders(
     }
 }
 
-pub(crate) fn listeners(
-    checker: &mut Checker<'_>,
-    raw: &RawSettings,
-    sip: &Sip,
-    http: Option<SocketAddr>,
-) {
+pub(crate) fn listeners(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
     // Where an item was refused, the indexes no longer agree; it has to be mended first.
     if !checker.is_good("sip.listen") {
         return;
     }
-    for (index, (listen, text)) in sip.listen.iter().zip(&raw.sip.listen).enumerate() {
-        let mut others = sip.listen.iter().zip(&raw.sip.listen).take(index);
+    for (index, (listen, text)) in sip.listen.iter().zip(&raw.listen).enumerate() {
+        let mut others = sip.listen.iter().zip(&raw.listen).take(index);
         let taken = others.find(|(other, _)| {
             other.transport == listen.transport && overlaps(other.address, listen.address)
         });
@@ -185,22 +166,6 @@ pub(crate) fn listeners(
                 remedy,
             );
         }
-    }
-    let Some(http) = http.filter(|_| checker.is_good("http.listen")) else {
-        return;
-    };
-    let mut tcp = sip.listen.iter().zip(&raw.sip.listen);
-    let taken = tcp.find(|(listen, _)| {
-        listen.transport == SipTransport::Tcp && overlaps(listen.address, http)
-    });
-    if let Some((_, other)) = taken {
-        let conflict = format!("{} of sip.listen has taken it already", quoted(other));
-        checker.clash(
-            "http.listen",
-            quoted(&raw.http.listen),
-            conflict,
-            "choose another port",
-        );
     }
 }
 

@@ -10,8 +10,8 @@ use crate::problem::SettingsError;
 use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordings, RawSip};
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, NetworkInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipListen, SipTransport, SourcePolicy,
+    MediaAddress, Node, PlainInvite, PortRange, Recordings, Settings, Sip, SipListen, SipTransport,
+    SourcePolicy,
 };
 use crate::{clash, limits};
 
@@ -30,12 +30,11 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let recordings = recordings(&mut checker, &raw.recordings);
     let lifecycle = lifecycle(&mut checker, &raw.lifecycle);
     let log = log(&mut checker, &raw.log);
-    let http_listen = http_listen(&mut checker, &raw.http.listen);
 
     clash::sip(&mut checker, &raw.sip, &sip);
     clash::media(&mut checker, &raw, &media, &journal, &sip);
     clash::folders(&mut checker, &raw, &node, &journal, &recordings);
-    clash::listeners(&mut checker, &raw, &sip, http_listen);
+    clash::listeners(&mut checker, &raw.sip, &sip);
     SettingsError::unless_none(checker.into_problems())?;
     Ok(Settings {
         node,
@@ -45,7 +44,6 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
         recordings,
         lifecycle,
         log,
-        http_listen,
         raw,
         line_by_key,
     })
@@ -228,7 +226,6 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
                 ("udp", IngestKind::Udp),
             ],
         ),
-        interface: interface(checker, &raw.interface),
         address: match host_address(checker, "media.address", &raw.address) {
             None => MediaAddress::Auto,
             Some(address) => MediaAddress::Address(address),
@@ -260,11 +257,6 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
             &raw.relatch_after,
             &limits::RELATCH_AFTER,
         ),
-        rtcp_interval: checker.duration(
-            "media.rtcp_interval",
-            &raw.rtcp_interval,
-            &limits::RTCP_INTERVAL,
-        ),
         orphan_timeout: checker.duration(
             "media.orphan_timeout",
             &raw.orphan_timeout,
@@ -275,19 +267,6 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
             &raw.packet_size_max,
             &limits::PACKET_SIZE,
         ),
-    }
-}
-
-fn interface(checker: &mut Checker<'_>, text: &str) -> NetworkInterface {
-    // The kernel's IFNAMSIZ is 16 with the closing NUL; it forbids slashes and white space.
-    let is_fit = |c: char| c.is_ascii_graphic() && c != '/';
-    if text.is_empty() || text.len() > 15 || !text.chars().all(is_fit) {
-        let allowed = "\"auto\" or the name of an interface, such as \"eth0\"";
-        checker.not_allowed("media.interface", quoted(text), allowed);
-    }
-    match text {
-        "auto" => NetworkInterface::Auto,
-        _ => NetworkInterface::Named(text.to_owned()),
     }
 }
 
@@ -399,11 +378,6 @@ fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings) -> Recordings {
             &raw.disk_high_watermark,
             &limits::DISK_FILL,
         ),
-        disk_critical: checker.percent(
-            "recordings.disk_critical",
-            &raw.disk_critical,
-            &limits::DISK_FILL,
-        ),
         publish_threads: checker.count(
             "recordings.publish_threads",
             raw.publish_threads,
@@ -436,19 +410,6 @@ fn log(checker: &mut Checker<'_>, raw: &RawLog) -> Log {
         level: checker.choice("log.level", &raw.level, &levels),
         format: checker.choice("log.format", &raw.format, &formats),
     }
-}
-
-fn http_listen(checker: &mut Checker<'_>, text: &str) -> Option<SocketAddr> {
-    if text == "off" {
-        return None;
-    }
-    let address = listen_address(text);
-    if address.is_none() {
-        let allowed = "\"off\" or an IP address and a port from 1 to 65535, \
-                       such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
-        checker.not_allowed("http.listen", quoted(text), allowed);
-    }
-    address
 }
 
 fn path(checker: &mut Checker<'_>, key: &str, text: &str) -> PathBuf {

@@ -23,13 +23,13 @@ mod settings;
 
 #[cfg(feature = "machine")]
 pub use local::{LoadError, LocalMachine, load, read};
-pub use machine::{Interface, Machine};
+pub use machine::Machine;
 pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};
 pub use settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, NetworkInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipListen, SipTransport, SourcePolicy,
+    MediaAddress, Node, PlainInvite, PortRange, Recordings, Settings, Sip, SipListen, SipTransport,
+    SourcePolicy,
 };
 
 /// The shipped settings file: every key with its default and one comment.

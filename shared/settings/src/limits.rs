@@ -69,8 +69,6 @@ pub const COMMIT_INTERVAL: RangeInclusive<Duration> = ms(10)..=seconds(5);
 pub const PORT_QUARANTINE: RangeInclusive<Duration> = seconds(0)..=seconds(600);
 /// Silence after which a stream may follow a new source.
 pub const RELATCH_AFTER: RangeInclusive<Duration> = ms(500)..=seconds(300);
-/// Mean time between two RTCP reports of a stream. RFC 3550 section 6.2 recommends 5 s.
-pub const RTCP_INTERVAL: RangeInclusive<Duration> = seconds(1)..=seconds(60);
 /// How long a stream nobody claims stays open; the restart of signaling has to fit.
 pub const ORPHAN_TIMEOUT: RangeInclusive<Duration> = seconds(5)..=seconds(3_600);
 /// One RTP packet.

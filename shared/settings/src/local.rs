@@ -1,6 +1,6 @@
 //! The machine this process runs on, and reading the settings file from its disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::unistd::{AccessFlags, access};
 
 use crate::limits;
-use crate::machine::{Interface, Machine};
+use crate::machine::Machine;
 use crate::problem::SettingsError;
 use crate::settings::Settings;
 
@@ -89,23 +89,16 @@ impl Machine for LocalMachine {
         parse_cores(text.trim()).ok_or_else(|| io::Error::other(format!("odd list {text:?}")))
     }
 
-    fn interfaces(&self) -> io::Result<Vec<Interface>> {
-        let mut addresses_by_name: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-        for entry in getifaddrs()? {
-            let addresses = addresses_by_name.entry(entry.interface_name).or_default();
-            let Some(address) = entry.address else {
-                continue;
-            };
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let mut addresses = BTreeSet::new();
+        for address in getifaddrs()?.filter_map(|entry| entry.address) {
             if let Some(address) = address.as_sockaddr_in() {
-                addresses.push(IpAddr::V4(address.ip()));
+                addresses.insert(IpAddr::V4(address.ip()));
             } else if let Some(address) = address.as_sockaddr_in6() {
-                addresses.push(IpAddr::V6(address.ip()));
+                addresses.insert(IpAddr::V6(address.ip()));
             }
         }
-        let interfaces = addresses_by_name.into_iter();
-        Ok(interfaces
-            .map(|(name, addresses)| Interface { name, addresses })
-            .collect())
+        Ok(addresses)
     }
 
     fn probe_dir_writable(&self, path: &Path) -> io::Result<()> {
@@ -174,12 +167,8 @@ mod tests {
     #[test]
     fn this_machine_has_a_core_and_a_loopback_address() {
         assert!(!LocalMachine.cores().unwrap().is_empty());
-        let interfaces = LocalMachine.interfaces().unwrap();
-        assert!(
-            interfaces
-                .iter()
-                .any(|it| it.addresses.iter().any(IpAddr::is_loopback))
-        );
+        let addresses = LocalMachine.addresses().unwrap();
+        assert!(addresses.iter().any(IpAddr::is_loopback));
     }
 
     #[test]

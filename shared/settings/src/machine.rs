@@ -7,24 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::check::{Checker, quoted};
 use crate::problem::SettingsError;
-use crate::settings::{MediaAddress, NetworkInterface, Settings};
-
-/// A network interface and its addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name, such as `eth0`.
-    pub name: String,
-    /// Its addresses, of both families.
-    pub addresses: Vec<IpAddr>,
-}
+use crate::settings::{MediaAddress, Settings};
 
 /// What settings are held against. Nothing here changes the machine.
 pub trait Machine {
     /// The numbers of the cores that are online.
     fn cores(&self) -> io::Result<BTreeSet<u32>>;
 
-    /// The network interfaces.
-    fn interfaces(&self) -> io::Result<Vec<Interface>>;
+    /// The addresses of the network interfaces, of both families.
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>>;
 
     /// Whether files can be made in this folder, or, where it does not exist yet, whether it can
     /// be made itself.
@@ -35,7 +26,7 @@ pub trait Machine {
 }
 
 impl Settings {
-    /// Refuses what this machine does not have: cores, addresses, interfaces, writable folders.
+    /// Refuses what this machine does not have: cores, addresses, writable folders.
     pub fn check_machine(&self, machine: &dyn Machine) -> Result<(), SettingsError> {
         let mut checker = Checker::new(&self.line_by_key, Vec::new());
         self.check_listeners(&mut checker, machine);
@@ -64,10 +55,10 @@ impl Settings {
 
     fn check_listeners(&self, checker: &mut Checker<'_>, machine: &dyn Machine) {
         let raw = &self.raw;
-        let interfaces = match machine.interfaces() {
-            Ok(interfaces) => interfaces,
+        let addresses = match machine.addresses() {
+            Ok(addresses) => addresses,
             Err(error) => {
-                let lack = format!("the network interfaces cannot be listed: {error}");
+                let lack = format!("the addresses cannot be listed: {error}");
                 let value = listed(
                     &raw.sip
                         .listen
@@ -78,22 +69,9 @@ impl Settings {
                 return checker.not_here("sip.listen", value, lack, "permit AF_NETLINK sockets");
             }
         };
-        let addresses: Vec<IpAddr> = interfaces
-            .iter()
-            .flat_map(|it| it.addresses.iter().copied())
-            .collect();
         for (index, (listen, text)) in self.sip.listen.iter().zip(&raw.sip.listen).enumerate() {
             let key = format!("sip.listen[{index}]");
             check_address(checker, &key, text, listen.address.ip(), &addresses);
-        }
-        if let Some(address) = self.http_listen {
-            check_address(
-                checker,
-                "http.listen",
-                &raw.http.listen,
-                address.ip(),
-                &addresses,
-            );
         }
         if let MediaAddress::Address(address) = self.media.address {
             check_address(
@@ -103,14 +81,6 @@ impl Settings {
                 address,
                 &addresses,
             );
-        }
-        if let NetworkInterface::Named(name) = &self.media.interface
-            && !interfaces.iter().any(|it| it.name == *name)
-        {
-            let names: Vec<&str> = interfaces.iter().map(|it| it.name.as_str()).collect();
-            let remedy = format!("choose \"auto\" or one of {}", names.join(", "));
-            let lack = "this machine has no such interface";
-            checker.not_here("media.interface", quoted(name), lack, remedy);
         }
     }
 
@@ -167,7 +137,7 @@ fn check_address(
     key: &str,
     text: &str,
     address: IpAddr,
-    addresses: &[IpAddr],
+    addresses: &BTreeSet<IpAddr>,
 ) {
     if address.is_unspecified() {
         let has_family = addresses.iter().any(|it| it.is_ipv4() == address.is_ipv4());

@@ -14,7 +14,6 @@ pub(crate) struct RawSettings {
     pub recordings: RawRecordings,
     pub lifecycle: RawLifecycle,
     pub log: RawLog,
-    pub http: RawHttp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +51,6 @@ pub(crate) struct RawSip {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawMedia {
     pub ingest: String,
-    pub interface: String,
     pub address: String,
     pub ports: String,
     pub cores: Vec<i64>,
@@ -61,7 +59,6 @@ pub(crate) struct RawMedia {
     pub port_quarantine: String,
     pub source_policy: String,
     pub relatch_after: String,
-    pub rtcp_interval: String,
     pub orphan_timeout: String,
     pub packet_size_max: String,
 }
@@ -82,7 +79,6 @@ pub(crate) struct RawRecordings {
     pub incoming_dir: String,
     pub keep_packets: String,
     pub disk_high_watermark: String,
-    pub disk_critical: String,
     pub publish_threads: i64,
 }
 
@@ -97,12 +93,6 @@ pub(crate) struct RawLifecycle {
 pub(crate) struct RawLog {
     pub level: String,
     pub format: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawHttp {
-    pub listen: String,
 }
 
 impl Default for RawNode {
@@ -144,7 +134,6 @@ impl Default for RawMedia {
     fn default() -> Self {
         Self {
             ingest: "auto".to_owned(),
-            interface: "auto".to_owned(),
             address: "auto".to_owned(),
             ports: "10000-19999".to_owned(),
             cores: vec![0],
@@ -153,7 +142,6 @@ impl Default for RawMedia {
             port_quarantine: "5 s".to_owned(),
             source_policy: "latch".to_owned(),
             relatch_after: "5 s".to_owned(),
-            rtcp_interval: "5 s".to_owned(),
             orphan_timeout: "60 s".to_owned(),
             packet_size_max: "2 KiB".to_owned(),
         }
@@ -178,7 +166,6 @@ impl Default for RawRecordings {
             incoming_dir: "auto".to_owned(),
             keep_packets: "unrendered".to_owned(),
             disk_high_watermark: "90 %".to_owned(),
-            disk_critical: "97 %".to_owned(),
             publish_threads: 1,
         }
     }
@@ -197,14 +184,6 @@ impl Default for RawLog {
         Self {
             level: "info".to_owned(),
             format: "text".to_owned(),
-        }
-    }
-}
-
-impl Default for RawHttp {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8080".to_owned(),
         }
     }
 }

@@ -27,8 +27,6 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     /// What is logged, and how.
     pub log: Log,
-    /// Where HTTP listens; `None` for `"off"`.
-    pub http_listen: Option<SocketAddr>,
     pub(crate) raw: RawSettings,
     /// Line of each key that stands in the file.
     pub(crate) line_by_key: BTreeMap<String, usize>,
@@ -58,7 +56,7 @@ impl Default for Settings {
 pub struct Node {
     /// Name of this node, unique among those that share recordings.
     pub name: String,
-    /// Dialogs, sealed keys and, by default, the journal.
+    /// The engine's lock and, by default, the journal.
     pub state_dir: PathBuf,
     /// Unix socket between the two processes.
     pub control_socket: PathBuf,
@@ -147,8 +145,6 @@ pub enum PlainInvite {
 pub struct Media {
     /// How packets come in.
     pub ingest: IngestKind,
-    /// Interface of the packet ring.
-    pub interface: NetworkInterface,
     /// Local address in SDP.
     pub address: MediaAddress,
     /// All ports of all shards; see [`Media::shard_ports`].
@@ -165,8 +161,6 @@ pub struct Media {
     pub source_policy: SourcePolicy,
     /// Silence after which a stream may follow a new source.
     pub relatch_after: Duration,
-    /// Mean time between two RTCP reports.
-    pub rtcp_interval: Duration,
     /// How long a stream that signaling does not claim stays open.
     pub orphan_timeout: Duration,
     /// Octets of the largest RTP packet that is kept.
@@ -193,21 +187,12 @@ impl Media {
 /// How packets come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestKind {
-    /// The packet ring where it is permitted, else plain sockets.
+    /// The best that is built in: plain UDP sockets.
     Auto,
-    /// The packet ring, or no start.
+    /// The packet ring, which is not built in yet: no start.
     PacketRing,
     /// Plain UDP sockets.
     Udp,
-}
-
-/// A network interface, or the choice of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkInterface {
-    /// All that have the media address.
-    Auto,
-    /// This one.
-    Named(String),
 }
 
 /// The local address that SDP names for media.
@@ -275,8 +260,6 @@ pub struct Recordings {
     pub keep_packets: KeepPackets,
     /// Percent; above it new calls get 503.
     pub disk_high_watermark: u8,
-    /// Percent; above it running recordings are ended and published.
-    pub disk_critical: u8,
     /// Threads that render and publish.
     pub publish_threads: u32,
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use holdfast_settings::{Interface, Machine, Settings};
+use holdfast_settings::{Machine, Settings};
 
 #[test]
 fn text_that_is_not_toml_is_refused_with_its_line() {
@@ -154,12 +154,6 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"ring\"",
         "\"auto\", \"packet-ring\", \"udp\"",
     ),
-    (
-        "media",
-        "interface",
-        "\"\"",
-        "\"auto\" or the name of an interface, such as \"eth0\"",
-    ),
     ("media", "address", "\"localhost\"", HOST),
     ("media", "ports", "\"10001-19999\"", PORTS),
     ("media", "ports", "\"10000-20000\"", PORTS),
@@ -200,7 +194,12 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"yes\"",
         "\"unrendered\", \"always\", \"never\"",
     ),
-    ("recordings", "disk_critical", "\"100 %\"", "50 % to 99 %"),
+    (
+        "recordings",
+        "disk_high_watermark",
+        "\"100 %\"",
+        "50 % to 99 %",
+    ),
     ("recordings", "publish_threads", "0", "1 to 32"),
     ("lifecycle", "shutdown_timeout", "\"0 s\"", "1 s to 10 min"),
     (
@@ -210,15 +209,10 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"error\", \"warn\", \"info\", \"debug\", \"trace\"",
     ),
     ("log", "format", "\"xml\"", "\"text\", \"json\""),
-    ("http", "listen", "\"8080\"", HTTP),
-    ("http", "listen", "\"localhost:8080\"", HTTP),
-    ("http", "listen", "\"127.0.0.1:0\"", HTTP),
 ];
 const HOST: &str = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
 const PORTS: &str = "an even first and a higher, odd last port within 1024 to 65535, \
                      such as \"10000-19999\"";
-const HTTP: &str = "\"off\" or an IP address and a port from 1 to 65535, \
-                    such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
 
 #[test]
 fn values_that_are_not_allowed_are_refused_with_what_is() {
@@ -285,9 +279,9 @@ const CLASHES: &[(&str, &str)] = &[
                  already; {own}",
     ),
     (
-        "[sip]\nlisten = [\"tcp:127.0.0.1:8080\"]",
-        "http.listen = \"127.0.0.1:8080\": \"tcp:127.0.0.1:8080\" of sip.listen has taken it \
-             already; choose another port",
+        "[sip]\nlisten = [\"udp:[::]:5060\", \"tcp:[::]:5060\", \"tcp:[2001:db8::1]:5060\"]",
+        "line 2: sip.listen[2] = \"tcp:[2001:db8::1]:5060\": \"tcp:[::]:5060\" has taken it \
+                 already; {own}",
     ),
     (
         "[sip]\nlisten = [\"udp:0.0.0.0:10060\"]",
@@ -324,9 +318,13 @@ const CLASHES: &[(&str, &str)] = &[
                  \"256 KiB\"; {order}",
     ),
     (
-        "[recordings]\ndisk_high_watermark = \"98 %\"",
-        "line 2: recordings.disk_high_watermark = \"98 %\": it is above \
-                 recordings.disk_critical = \"97 %\"; {order}",
+        "[sip]\nt1 = \"5 s\"",
+        "line 2: sip.t1 = \"5 s\": it is above sip.t2 = \"4 s\"; {order}",
+    ),
+    (
+        "[sip]\nsession_expires = \"90 s\"\nsession_expires_min = \"2 min\"",
+        "line 3: sip.session_expires_min = \"2 min\": it is above sip.session_expires = \
+                 \"90 s\"; {order}",
     ),
     (
         "[recordings]\ndir = \"var/state/journal\"",
@@ -360,7 +358,7 @@ fn addresses_that_can_be_bound_together_are_taken() {
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let text = "[sip]\nstrict = 1\nlissten = []\nt1 = \"1 h\"\n[media]\ncores = [0, 5000]\n\
-                ports = \"1-2\"\n[http]\nlisten = \"\"\n";
+                ports = \"1-2\"\n[log]\nformat = \"\"\n";
     let error = Settings::from_toml(text).unwrap_err();
     let keys: Vec<&str> = error
         .problems()
@@ -373,7 +371,7 @@ fn all_mistakes_are_reported_at_once() {
         "sip.t1",
         "media.ports",
         "media.cores[1]",
-        "http.listen",
+        "log.format",
     ];
     assert_eq!(keys, expected, "{error}");
 }
@@ -399,16 +397,6 @@ fn what_this_machine_does_not_have_is_refused() {
             "[media]\naddress = \"192.0.2.2\"",
             "line 2: media.address = \"192.0.2.2\": this machine has no such address; choose among \
              127.0.0.1, 192.0.2.1",
-        ),
-        (
-            "[http]\nlisten = \"192.0.2.3:80\"",
-            "line 2: http.listen = \"192.0.2.3:80\": this machine has no such address; choose among \
-             127.0.0.1, 192.0.2.1",
-        ),
-        (
-            "[media]\ninterface = \"eth7\"",
-            "line 2: media.interface = \"eth7\": this machine has no such interface; choose \
-             \"auto\" or one of lo, eth0",
         ),
         (
             "[recordings]\ndir = \"/locked\"",
@@ -443,8 +431,7 @@ fn what_this_machine_does_not_have_is_refused() {
 #[test]
 fn what_this_machine_has_is_taken() {
     let text = "[sip]\nlisten = [\"udp:192.0.2.1:5060\", \"tcp:127.1.2.3:5060\"]\n\
-                advertise = \"198.51.100.7\"\n[media]\ncores = [3, 0]\naddress = \"192.0.2.1\"\n\
-                interface = \"eth0\"\n";
+                advertise = \"198.51.100.7\"\n[media]\ncores = [3, 0]\naddress = \"192.0.2.1\"\n";
     Settings::from_toml(text)
         .unwrap()
         .check_machine(&Appliance)
@@ -486,15 +473,10 @@ impl Machine for Appliance {
         Ok([0, 1, 3].into())
     }
 
-    fn interfaces(&self) -> io::Result<Vec<Interface>> {
-        let interface = |name: &str, address: &str| Interface {
-            name: name.to_owned(),
-            addresses: vec![address.parse::<IpAddr>().unwrap()],
-        };
-        Ok(vec![
-            interface("lo", "127.0.0.1"),
-            interface("eth0", "192.0.2.1"),
-        ])
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        Ok(["127.0.0.1", "192.0.2.1"]
+            .map(|text| text.parse().unwrap())
+            .into())
     }
 
     fn probe_dir_writable(&self, path: &Path) -> io::Result<()> {
@@ -519,7 +501,7 @@ impl Machine for Mute {
         Err(io::ErrorKind::PermissionDenied.into())
     }
 
-    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
         Err(io::ErrorKind::PermissionDenied.into())
     }
 
