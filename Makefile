@@ -29,6 +29,8 @@ SOAK_SECONDS ?= 3600
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# Cargo's own tools that a target had to build.
+export PATH := $(abspath $(TARGET_DIR))/tools/bin:$(PATH)
 # cargo calls the folder of its dev profile "debug".
 BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE)))
 # One stamp for each machine: a target folder may be shared.
@@ -64,11 +66,12 @@ test-e2e: $(call STAMP,build) $(call STAMP,test)
 	cargo build --workspace --bins $(CARGO_FLAGS)
 	cargo test --workspace --test 'e2e_*' $(CARGO_FLAGS)
 
+# The tool is built once, beside what else is built; its profiles need the toolchain's own LLVM.
 test-coverage: $(call STAMP,build) $(call STAMP,test)
-	@cargo llvm-cov --version >/dev/null 2>&1 || { \
-	  echo "coverage needs cargo-llvm-cov:"; \
-	  echo "  rustup component add llvm-tools && cargo install --locked cargo-llvm-cov"; \
-	  exit 1; }
+	@cargo llvm-cov --version >/dev/null 2>&1 \
+	  || cargo install --locked cargo-llvm-cov --root $(TARGET_DIR)/tools
+	@! command -v rustup >/dev/null || rustup component add llvm-tools
+	cargo build --workspace --bins $(CARGO_FLAGS)
 	cargo llvm-cov --workspace --html $(CARGO_FLAGS)
 	cargo llvm-cov report --summary-only
 
