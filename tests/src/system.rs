@@ -1,0 +1,247 @@
+//! Both processes in a folder and on ports of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_load::agent::Agent;
+use holdfast_load::uac::{Event, Transport};
+use holdfast_load::verify::{Library, Published};
+use tempfile::TempDir;
+
+use crate::caller::run_name;
+use crate::ports::{MEDIA_PORTS_MAX, PortSlot};
+use crate::process::Process;
+use crate::wait::wait_for;
+
+/// How a system differs from the usual one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    host: IpAddr,
+    media_ports: u16,
+    within: Vec<String>,
+    /// Further lines of a table of the settings.
+    lines: Vec<(&'static str, String)>,
+}
+
+/// A running system. Dropping it ends both processes and takes the folder away.
+#[derive(Debug)]
+pub struct System {
+    /// The media engine.
+    pub engine: Process,
+    /// The SIP side.
+    pub signaling: Process,
+    host: IpAddr,
+    slot: PortSlot,
+    dir: TempDir,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.into(),
+            media_ports: MEDIA_PORTS_MAX,
+            within: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The usual system: all defaults of the settings, but its own folder and ports.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens on another address than 127.0.0.1.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<IpAddr>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// Has so many ports for media; a stream takes two.
+    #[must_use]
+    pub fn media_ports(mut self, count: u16) -> Self {
+        self.media_ports = count;
+        self
+    }
+
+    /// Runs both processes within another program, such as `ip netns exec NAME`.
+    #[must_use]
+    pub fn within(mut self, command: &[&str]) -> Self {
+        self.within = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// A line of a table of the settings: `set("sip", "max_calls = 1")`.
+    #[must_use]
+    pub fn set(mut self, table: &'static str, line: &str) -> Self {
+        self.lines.push((table, line.to_owned()));
+        self
+    }
+
+    /// The settings file.
+    fn settings(&self, root: &Path, slot: &PortSlot) -> String {
+        let (root, sip) = (root.display(), SocketAddr::new(self.host, slot.sip()));
+        let (first, last) = slot.media(self.media_ports);
+        let tables = [
+            (
+                "node",
+                format!(
+                    "name = \"e2e\"\nstate_dir = \"{root}/state\"\ncontrol_socket = \"{root}/control.sock\"\n"
+                ),
+            ),
+            ("sip", format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n")),
+            (
+                "media",
+                format!("ingest = \"udp\"\nports = \"{first}-{last}\"\n"),
+            ),
+            ("journal", "segment_size = \"4 MiB\"\n".to_owned()),
+            ("recordings", format!("dir = \"{root}/recordings\"\n")),
+            ("lifecycle", String::new()),
+            ("log", String::new()),
+        ];
+        let mut text = String::new();
+        for (name, mut table) in tables {
+            for (_, line) in self.lines.iter().filter(|(table, _)| *table == name) {
+                table.push_str(line);
+                table.push('\n');
+            }
+            text.push_str(&format!("[{name}]\n{table}"));
+        }
+        text
+    }
+}
+
+impl System {
+    /// Starts both processes and waits until they take calls.
+    ///
+    /// # Panics
+    /// When they don't.
+    pub fn start(options: &Options) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("holdfast-e2e.")
+            .tempdir()
+            .expect("a folder");
+        let slot = PortSlot::claim(options.host);
+        let config = dir.path().join("holdfast.toml");
+        std::fs::write(&config, options.settings(dir.path(), &slot)).expect("settings");
+        let process = |name| {
+            let log = dir.path().join(format!("{name}.log"));
+            Process::new(name, &options.within, &config, log)
+        };
+        let mut system = Self {
+            engine: process("holdfast-media"),
+            signaling: process("holdfast-signaling"),
+            host: options.host,
+            slot,
+            dir,
+        };
+        system.engine.start();
+        system.signaling.start();
+        system.await_ready();
+        system
+    }
+
+    /// Waits until an INVITE would be welcome.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn await_ready(&mut self) {
+        wait_for("OPTIONS is answered 200", || {
+            for process in [&mut self.engine, &mut self.signaling] {
+                assert!(process.is_running(), "a process has ended: see its log");
+            }
+            (self.options_status() == Some(200)).then_some(())
+        });
+    }
+
+    /// What OPTIONS is answered at present; `None` when there is no answer within half a second.
+    pub fn options_status(&self) -> Option<u16> {
+        let run = run_name();
+        let mut agent = Agent::connect(self.sip(), Transport::Udp, &run, "e2e").ok()?;
+        agent.options(0).ok()?;
+        match agent.wait_for(0, Duration::from_millis(500)).ok()? {
+            Event::Accepted { response, .. } | Event::Refused { response, .. } => response.status(),
+            Event::TimedOut { .. } | Event::HungUp { .. } => None,
+        }
+    }
+
+    /// Where SIP is received, over UDP and TCP.
+    pub fn sip(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.slot.sip())
+    }
+
+    /// The address of the server, and of its callers.
+    pub const fn host(&self) -> IpAddr {
+        self.host
+    }
+
+    /// First and last port for the media of callers.
+    pub const fn caller_ports(&self) -> (u16, u16) {
+        self.slot.callers()
+    }
+
+    /// The folder of everything that the system writes.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The folder of published recordings.
+    pub fn recordings(&self) -> PathBuf {
+        self.root().join("recordings")
+    }
+
+    /// The settings file of both processes.
+    pub fn config(&self) -> PathBuf {
+        self.root().join("holdfast.toml")
+    }
+
+    /// Waits for the one recording of a call.
+    ///
+    /// # Panics
+    /// When there is none in time, or more than one.
+    pub fn published(&self, call_id: &str) -> Published {
+        let mut found = self.all_published(call_id, 1);
+        found.remove(0)
+    }
+
+    /// Waits until a call has `count` recordings.
+    ///
+    /// # Panics
+    /// When there are fewer in time, or more.
+    pub fn all_published(&self, call_id: &str, count: usize) -> Vec<Published> {
+        let mut library = Library::new(&self.recordings());
+        let found = wait_for("the recording is published", || {
+            library.refresh().expect("the folder of recordings reads");
+            let found = library.recordings(call_id);
+            (found.len() >= count).then(|| found.to_vec())
+        });
+        assert_eq!(library.unreadable(), [], "manifests that do not read");
+        assert_eq!(found.len(), count, "recordings of {call_id}");
+        found
+    }
+
+    /// The recordings of a call that are published at present.
+    ///
+    /// # Panics
+    /// When the folder does not read.
+    pub fn published_so_far(&self, call_id: &str) -> Vec<Published> {
+        let mut library = Library::new(&self.recordings());
+        library.refresh().expect("the folder of recordings reads");
+        library.recordings(call_id).to_vec()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {} ---", self.dir.path().display());
+            self.signaling.show_log();
+            self.engine.show_log();
+            // For whoever wants to look: KEEP=1 leaves the folder of a failed test.
+            self.dir.disable_cleanup(std::env::var_os("KEEP").is_some());
+        }
+    }
+}
