@@ -127,6 +127,21 @@ impl Recorder {
         self.tell_engine(ToEngine::Recording(recording));
     }
 
+    /// Sends the description of a call whose streams are as they were; it is durable with the next
+    /// commit.
+    pub(super) fn describe_again(&mut self, id: RecordingId) {
+        if !matches!(self.link, Link::Ready { .. }) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.documents.describe(describe::json(call));
+        for document in call.documents.take_unsent(id, call.shard) {
+            self.outputs.push_back(super::Output::Engine(document));
+        }
+    }
+
     fn handle_applied(
         &mut self,
         now: Now,

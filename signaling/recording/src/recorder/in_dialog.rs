@@ -79,9 +79,7 @@ impl Recorder {
         }
         let is_found = self.find_ports(now, shard, address, made, &mut proposal);
         let Some(Ok(settled)) = is_found.then(|| proposal.settle()) else {
-            proposal
-                .ports()
-                .for_each(|port| self.ports.release(now.mono, port));
+            self.return_ports(now, &proposal);
             return Err(self.unavailable(RefusedBecause::NoPorts));
         };
         let description = settled.description.clone();
@@ -249,9 +247,9 @@ impl Recorder {
         if let Some(dialog) = dialog {
             call.sip.local_tag.clone_from(&dialog.key.local_tag);
         }
-        // The description now knows both tags; a process that goes on with the call needs them.
-        call.sync.is_dirty = true;
         let call_id = call.sip.call_id.clone();
+        // The description now has both tags, which a process that goes on with the call needs.
+        self.describe_again(id);
         self.notice(Notice::CallAnswered {
             recording: id,
             call_id,

@@ -1,5 +1,6 @@
 //! The INVITE that begins a call: who is recorded, and what has to be there before the 200.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -120,9 +121,22 @@ impl Recorder {
         self.readiness()?;
         let content = content::read(&self.config, request)?;
         let timer = SessionTimer::asked(&self.config, request.headers())?;
-        let address = self.media_address(&invite.source);
+        let ground = self.prepare(now, &invite.source, &content)?;
+        let call = self.assemble(now, invite, marks, &content, timer, ground);
+        self.begin(now, invite, call);
+        Ok(())
+    }
+
+    /// Finds a shard and ports for what an INVITE asks for.
+    fn prepare(
+        &mut self,
+        now: Now,
+        source: &FlowInfo,
+        content: &Content,
+    ) -> Result<Ground, Refusal> {
+        let address = self.media_address(source);
         let session = self.new_session(address);
-        let mut proposal = propose(&session, &content)?;
+        let mut proposal = propose(&session, content)?;
         let wanting = proposal.wanting(address).len();
         if wanting == 0 && proposal.plan.streams().next().is_some() {
             return Err(no_family());
@@ -131,23 +145,43 @@ impl Recorder {
         let Some(shard) = self.ports.best_shard(now.mono, wanting) else {
             return Err(no_ports);
         };
-        let found = self.find_ports(now, shard, address, 0, &mut proposal);
-        let settled = match found.then(|| proposal.settle()) {
-            Some(Ok(settled)) => settled,
-            Some(Err(_)) | None => {
-                proposal
-                    .ports()
-                    .for_each(|port| self.ports.release(now.mono, port));
-                return Err(no_ports);
-            }
+        let is_found = self.find_ports(now, shard, address, 0, &mut proposal);
+        let Some(Ok(settled)) = is_found.then(|| proposal.settle()) else {
+            self.return_ports(now, &proposal);
+            return Err(no_ports);
         };
+        Ok(Ground {
+            shard,
+            address,
+            session,
+            proposal,
+            settled,
+        })
+    }
+
+    fn assemble(
+        &mut self,
+        now: Now,
+        invite: &InDialog,
+        marks: Marks,
+        content: &Content,
+        timer: Option<SessionTimer>,
+        ground: Ground,
+    ) -> Call {
+        let Ground {
+            shard,
+            address,
+            session,
+            proposal,
+            settled,
+        } = ground;
+        let request = &*invite.request;
         let mut documents = Documents::default();
-        let file = keep(&mut documents, request, &content);
+        let file = keep(&mut documents, request, content);
         let mut facts = Facts::new(session);
-        marks
-            .warnings()
-            .into_iter()
-            .for_each(|word| facts.warn(word));
+        for word in marks.warnings() {
+            facts.warn(word);
+        }
         if content.metadata.is_none() {
             facts.warn(("no_metadata", "the INVITE came without metadata"));
         }
@@ -157,24 +191,16 @@ impl Recorder {
             arrival: now.wall,
             is_in_dialog: false,
         };
-        let Settled { description, .. } = &settled;
-        let description = description.clone();
-        let candidate = self.candidate(
-            facts.clone(),
-            &content,
-            &carrier,
-            Some((&proposal, settled)),
-        );
         let ports = proposal.ports().collect();
         let exchange = Exchange {
             request: invite.clone(),
-            facts: candidate,
+            description: settled.description.clone(),
+            facts: self.candidate(facts.clone(), content, &carrier, Some((&proposal, settled))),
             proposal,
-            description,
             timer,
             revision: 0,
         };
-        let call = Call {
+        Call {
             id: RecordingId::from_bytes(self.random()),
             shard,
             started: now.wall,
@@ -193,10 +219,8 @@ impl Recorder {
             },
             timer: None,
             refresh: None,
-            queue: std::collections::VecDeque::new(),
-        };
-        self.begin(now, invite, call);
-        Ok(())
+            queue: VecDeque::new(),
+        }
     }
 
     fn begin(&mut self, now: Now, invite: &InDialog, call: Call) {
@@ -291,6 +315,13 @@ impl Recorder {
         true
     }
 
+    /// Gives back the ports of a proposal that the engine never heard of.
+    pub(super) fn return_ports(&mut self, now: Now, proposal: &Proposal) {
+        for port in proposal.ports() {
+            self.ports.release(now.mono, port);
+        }
+    }
+
     /// The facts as a request would have them.
     pub(super) fn candidate(
         &mut self,
@@ -328,6 +359,15 @@ impl Recorder {
         self.entropy.fill(&mut octets);
         octets
     }
+}
+
+/// What a call is built on: where its streams are received.
+struct Ground {
+    shard: u16,
+    address: IpAddr,
+    session: Session,
+    proposal: Proposal,
+    settled: Settled,
 }
 
 /// What the offer asks for, or our own offer where there is none.

@@ -223,6 +223,11 @@ impl Recorder {
         }
     }
 
+    /// Pairs of ports that streams could have at once.
+    pub fn free_pairs(&mut self, now: MonoTime) -> usize {
+        self.ports.free_pairs(now)
+    }
+
     fn notice(&mut self, notice: Notice) {
         self.outputs.push_back(Output::Notice(notice));
     }

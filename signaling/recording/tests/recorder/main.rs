@@ -1,0 +1,25 @@
+//! The recorder in simulated time, with a peer that writes messages and an engine that keeps its
+//! word. One scenario a file, named for it.
+
+mod engine;
+mod peer;
+mod world;
+
+mod ack_lost;
+mod bad_input;
+mod basic_call;
+mod bye_with_metadata;
+mod cancel;
+mod capacity;
+mod engine_away;
+mod engine_restart;
+mod marks;
+mod mutations;
+mod offerless;
+mod pause_and_resume;
+mod port_in_use;
+mod samples;
+mod session_timer;
+mod shutdown;
+mod streams_added_and_removed;
+mod update_with_metadata;
