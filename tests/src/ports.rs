@@ -1,7 +1,7 @@
 //! Ports of one system and its callers, shared with no other test on this machine.
 //!
 //! ```text
-//!   slot of 128 ports: SIP | claim | RTP of the server … 63 | RTP of the callers 64 … 127
+//!   slot of 256 ports: SIP | claim | RTP of the server 2 … 159 | RTP of the callers 160 … 255
 //! ```
 //!
 //! The slots lie outside the range from which the kernel takes ports for sockets that ask for none
@@ -64,14 +64,14 @@ impl PortSlot {
 
     /// First and last port of the callers' media.
     pub const fn callers(&self) -> (u16, u16) {
-        (self.first + SIZE / 2, self.first + SIZE - 1)
+        (self.first + 2 + MEDIA_PORTS_MAX, self.first + SIZE - 1)
     }
 }
 
 /// Most ports of the server's media in a slot.
-pub const MEDIA_PORTS_MAX: u16 = SIZE / 2 - 2;
+pub const MEDIA_PORTS_MAX: u16 = 158;
 
-const SIZE: u16 = 128;
+const SIZE: u16 = 256;
 
 /// Both sides of the kernel's own range.
 const RANGES: [(u16, u16); 2] = [(32_000, 32_767), (61_000, 65_535)];

@@ -145,4 +145,4 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-const LOG_LINES_SHOWN_MAX: usize = 120;
+const LOG_LINES_SHOWN_MAX: usize = 60;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use holdfast_load::agent::Agent;
 use holdfast_load::uac::{Event, Transport};
 use holdfast_load::verify::{Library, Published};
+use holdfast_manifest::{FILE_NAME, Manifest};
 use tempfile::TempDir;
 
 use crate::caller::run_name;
 use crate::ports::{MEDIA_PORTS_MAX, PortSlot};
 use crate::process::Process;
+use crate::search::files;
 use crate::wait::wait_for;
 
 /// How a system differs from the usual one.
@@ -124,7 +126,13 @@ impl System {
             .prefix("holdfast-e2e.")
             .tempdir()
             .expect("a folder");
-        let slot = PortSlot::claim(options.host);
+        // A host within another program, such as a namespace, is none of this one's addresses.
+        let is_here = options.within.is_empty();
+        let slot = PortSlot::claim(if is_here {
+            options.host
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        });
         let config = dir.path().join("holdfast.toml");
         std::fs::write(&config, options.settings(dir.path(), &slot)).expect("settings");
         let process = |name| {
@@ -221,6 +229,25 @@ impl System {
         assert_eq!(library.unreadable(), [], "manifests that do not read");
         assert_eq!(found.len(), count, "recordings of {call_id}");
         found
+    }
+
+    /// All that is published at present, in the order of the folders.
+    ///
+    /// # Panics
+    /// When a manifest does not read.
+    pub fn all_recordings(&self) -> Vec<Published> {
+        let in_progress = self.recordings().join("incoming");
+        let read = |path: &PathBuf| {
+            let folder = path.parent()?.to_owned();
+            let json = std::fs::read(path).expect("a manifest");
+            let manifest = Manifest::from_json(&json).expect("a manifest that reads");
+            Some(Published { folder, manifest })
+        };
+        files(&self.recordings())
+            .iter()
+            .filter(|path| path.ends_with(FILE_NAME) && !path.starts_with(&in_progress))
+            .filter_map(read)
+            .collect()
     }
 
     /// The recordings of a call that are published at present.

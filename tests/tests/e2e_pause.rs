@@ -1,0 +1,195 @@
+//! A paused call: what is said meanwhile is nowhere on the disk, and the same file goes on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdfast_e2e::audio::Audio;
+use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::search::files_with;
+use holdfast_e2e::system::{Options, System};
+use holdfast_e2e::talk::{Mode, Talk, truth};
+use holdfast_e2e::wait::wait_for;
+use holdfast_load::invite::{Codec, Direction};
+use holdfast_load::pattern::{LegKey, payload};
+use holdfast_load::verify::{LegTruth, check_recording};
+use holdfast_manifest::{GapCause, MarkKind};
+
+#[test]
+fn what_is_said_while_paused_is_nowhere_and_the_same_file_goes_on() {
+    // Packets that are kept twice may leak twice.
+    let options = Options::new().set("recordings", "keep_packets = \"always\"");
+    let system = System::start(&options);
+    let mut caller = Caller::new(&system);
+    let mut call = caller.call(Codec::Pcmu);
+    let ports = ports_of(&call);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(1_000));
+
+    change(
+        &mut caller,
+        &mut call,
+        &talk,
+        Direction::Inactive,
+        Mode::Withheld,
+    );
+    assert_eq!(ports_of(&call), ports, "a pause keeps the ports");
+    caller.stay(Duration::from_millis(1_200));
+    let paused_at = talk.slot();
+
+    change(
+        &mut caller,
+        &mut call,
+        &talk,
+        Direction::SendOnly,
+        Mode::Speak,
+    );
+    assert_eq!(ports_of(&call), ports, "so does its end");
+    caller.stay(Duration::from_millis(1_000));
+    let legs = talk.finish();
+    // What was said before is on the disk by now: a search that finds nothing would be no proof.
+    wait_for("what may be heard is in the journal", || {
+        let found = files_with(system.root(), &octets(&call, 0..20));
+        (!found.is_empty()).then_some(())
+    });
+    let withheld = withheld(&call, &legs);
+    assert!(withheld.len() > 80, "{}", withheld.len());
+    assert_eq!(files_with(system.root(), &withheld), NOWHERE);
+
+    caller.hang_up(&call);
+    let published = system.published(&call.call_id);
+    assert_eq!(files_with(system.root(), &withheld), NOWHERE);
+    let said: u64 = legs.iter().map(|leg| leg.plan.counts().packets).sum();
+    let slots = legs[0].plan.slots;
+    let verdict = check_recording(&published, &truth(&call, legs));
+    assert_eq!(verdict.problems, [""; 0]);
+
+    let manifest = &published.manifest;
+    let audio = Audio::of(&published.folder);
+    assert_eq!(audio.len() as u64 / 8, manifest.duration_ms);
+    let spoken = u64::from(slots) * 20;
+    assert!(
+        (spoken..spoken + 2_000).contains(&manifest.duration_ms),
+        "{} ms of {spoken}",
+        manifest.duration_ms
+    );
+    let (mut kept, mut refused) = (0, 0);
+    for stream in &manifest.streams {
+        let at = |kind: &MarkKind| {
+            let mark = stream.marks.iter().find(|mark| mark.kind == *kind);
+            mark.unwrap_or_else(|| panic!("no {kind:?}: {:?}", stream.marks))
+                .at_ms
+        };
+        let (pause, resume) = (at(&MarkKind::Pause), at(&MarkKind::Resume));
+        assert!(
+            pause < u64::from(paused_at) * 20 && pause + 1_000 < resume,
+            "{pause} {resume}"
+        );
+        let mut gaps = stream
+            .gaps
+            .iter()
+            .filter(|gap| gap.cause == GapCause::Paused);
+        let gap = gaps.next().expect("a gap for the pause");
+        assert!(
+            gap.from_ms <= pause + 100 && gap.to_ms + 100 >= resume,
+            "{gap:?}"
+        );
+        assert_eq!(gaps.next(), None, "one pause, one gap");
+        kept += stream.packets;
+        refused += stream.refused.get("paused").copied().unwrap_or(0);
+        assert_eq!(stream.lost, 0, "a pause is no loss");
+    }
+    assert_eq!(
+        refused,
+        withheld.len() as u64,
+        "what was refused is counted"
+    );
+    assert_eq!(kept + refused, said);
+}
+
+#[test]
+fn a_call_that_begins_paused_is_recorded_from_its_resumption() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let mut prepared = caller.prepare(Codec::Pcma);
+    for leg in &mut prepared.offer.legs {
+        leg.direction = Direction::Inactive;
+    }
+    let mut call = caller.place(prepared);
+    assert!(
+        call.answer
+            .lines
+            .iter()
+            .all(|line| line.direction == "inactive")
+    );
+    let talk = Talk::start(&call);
+    talk.set(Mode::Withheld);
+    caller.stay(Duration::from_millis(600));
+    change(
+        &mut caller,
+        &mut call,
+        &talk,
+        Direction::SendOnly,
+        Mode::Speak,
+    );
+    caller.stay(Duration::from_millis(800));
+    let mut legs = talk.finish();
+    // The packet or two between the start and the first look at the mode.
+    for leg in &mut legs {
+        leg.plan.withheld[0].start = 0;
+    }
+    caller.hang_up(&call);
+    let published = system.published(&call.call_id);
+    let verdict = check_recording(&published, &truth(&call, legs));
+    assert_eq!(verdict.problems, [""; 0]);
+}
+
+/// Changes the direction while nobody speaks: no packet is under way when the answer comes.
+fn change(caller: &mut Caller, call: &mut Call, talk: &Talk, to: Direction, then: Mode) {
+    talk.set(Mode::Silent);
+    caller.stay(Duration::from_millis(60));
+    caller.reinvite(call, call.offer.redirected(to));
+    let answered = match to {
+        Direction::Inactive => "inactive",
+        Direction::SendOnly | Direction::SendRecv => "recvonly",
+    };
+    assert!(
+        call.answer
+            .lines
+            .iter()
+            .all(|line| line.direction == answered),
+        "{:?}",
+        call.answer
+    );
+    talk.set(then);
+}
+
+fn ports_of(call: &Call) -> Vec<Option<std::net::SocketAddr>> {
+    call.answer.lines.iter().map(|line| line.rtp).collect()
+}
+
+/// What was said while nobody might listen, as octets of the payload.
+fn withheld(call: &Call, legs: &[LegTruth]) -> Vec<Vec<u8>> {
+    legs.iter()
+        .flat_map(|leg| {
+            leg.plan
+                .withheld
+                .iter()
+                .map(move |range| (leg.plan.key, range.clone()))
+        })
+        .inspect(|(key, _)| assert_eq!(key.call, call.number))
+        .flat_map(|(key, range)| range.map(move |slot| payload(key, slot)[..16].to_vec()))
+        .collect()
+}
+
+/// Payloads of the first leg.
+fn octets(call: &Call, slots: std::ops::Range<u32>) -> Vec<Vec<u8>> {
+    let key = LegKey {
+        call: call.number,
+        leg: 0,
+    };
+    slots
+        .map(|slot| payload(key, slot)[..16].to_vec())
+        .collect()
+}
+
+const NOWHERE: [(PathBuf, usize); 0] = [];
