@@ -70,6 +70,9 @@ pub const HEADER_BYTES_KEPT_MAX: usize = 512;
 /// Longest part of a session timer's interval that is kept in reserve (RFC 4028 §10).
 pub const SESSION_RESERVE_MAX: Duration = Duration::from_secs(32);
 
+/// How long a process that ends waits for peers to answer its BYEs: three copies and their answers.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(4);
+
 /// Time after which a refresh of the session that met another request is sent again.
 pub const REFRESH_RETRY: Duration = Duration::from_secs(2);
 

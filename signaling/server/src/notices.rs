@@ -24,9 +24,11 @@ pub fn log(notice: &Notice) {
         Notice::CallAnswered {
             recording,
             call_id,
+            peer,
             streams,
         } => {
-            info!(%recording, call_id, streams, "call answered");
+            let peer = peer.map(tracing::field::display);
+            info!(%recording, call_id, peer, streams, "call answered");
         }
         Notice::CallChanged { recording, streams } => {
             info!(%recording, streams, "call changed");
@@ -41,17 +43,22 @@ pub fn log(notice: &Notice) {
         Notice::CallEnded {
             recording,
             call_id,
+            peer,
             reason,
         } => {
-            info!(%recording, call_id, ?reason, "call ended");
+            let peer = peer.map(tracing::field::display);
+            info!(%recording, call_id, peer, ?reason, "call ended");
         }
         Notice::Published {
             recording,
+            call_id,
+            peer,
             folder,
             packets,
             lost,
         } => {
-            info!(%recording, folder, packets, lost, "recording published");
+            let peer = peer.map(tracing::field::display);
+            info!(%recording, call_id, peer, folder, packets, lost, "recording published");
         }
         Notice::RecordingUnaccounted { recording } => {
             warn!(%recording, "the engine no longer holds a recording that it was to publish");

@@ -32,9 +32,13 @@ impl Recorder {
             }
             Stage::Ended { .. } => {}
         }
+        if !call.facts.state.snapshot_needs().is_empty() {
+            let text = "partial metadata built on a document that never came";
+            call.facts.warn(("metadata_incomplete", text));
+        }
         call.facts.state.close(now.wall);
         call.sync.is_dirty = true;
-        let call_id = call.sip.call_id.clone();
+        let (call_id, peer) = (call.sip.call_id.clone(), call.sip.peer);
         self.deadlines.stop_all(id);
         for tx in unanswered {
             // Most have their answer already; nobody else gets one.
@@ -45,6 +49,7 @@ impl Recorder {
         self.notice(Notice::CallEnded {
             recording: id,
             call_id,
+            peer,
             reason,
         });
         self.push_or_forget(now, id);

@@ -335,12 +335,15 @@ impl Recorder {
         }
         // Where the call is up, the engine ended the recording by itself.
         self.hang_up(now, id, EndReason::Failure, "the recording has ended");
-        self.forget(now, id);
+        let sip = self.forget(now, id).map(|call| call.sip);
+        let (call_id, peer) = sip.map_or_else(Default::default, |sip| (sip.call_id, sip.peer));
         for port in self.orphans.remove(&id).unwrap_or_default() {
             self.ports.release(now.mono, port);
         }
         self.notice(Notice::Published {
             recording: id,
+            call_id,
+            peer,
             folder,
             packets,
             lost,

@@ -247,12 +247,13 @@ impl Recorder {
         if let Some(dialog) = dialog {
             call.sip.local_tag.clone_from(&dialog.key.local_tag);
         }
-        let call_id = call.sip.call_id.clone();
+        let (call_id, peer) = (call.sip.call_id.clone(), call.sip.peer);
         // The description now has both tags, which a process that goes on with the call needs.
         self.describe_again(id);
         self.notice(Notice::CallAnswered {
             recording: id,
             call_id,
+            peer,
             streams,
         });
     }

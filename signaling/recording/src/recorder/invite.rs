@@ -22,7 +22,7 @@ use super::marks::Marks;
 use super::output::{Notice, RefusedBecause};
 use super::proposal::{Proposal, Settled};
 use super::session_timer::SessionTimer;
-use super::{Now, Recorder, Refusal, describe};
+use super::{Now, Recorder, Refusal, Stopping, describe};
 use crate::limits::ENGINE_ANSWER_MAX;
 use crate::offer::{self, LocalPorts, Origin, Policy, Session};
 
@@ -85,7 +85,7 @@ impl Recorder {
 
     /// Whether a further call is welcome.
     fn readiness(&self) -> Result<(), Refusal> {
-        if self.is_stopping {
+        if self.stopping != Stopping::No {
             return Err(self.unavailable(RefusedBecause::Stopping));
         }
         match &self.link {

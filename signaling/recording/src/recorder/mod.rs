@@ -38,6 +38,7 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 pub use config::RecorderConfig;
 pub use output::{Notice, Output, RefusedBecause, Statistics};
 
+use crate::limits::FAREWELL_MAX;
 use crate::ports::PortAllocator;
 use call::Call;
 use deadlines::Deadlines;
@@ -64,8 +65,18 @@ pub struct Recorder {
     sdp_session: u64,
     /// Names this process to the engine.
     instance: u64,
-    is_stopping: bool,
+    stopping: Stopping,
     statistics: Statistics,
+}
+
+/// How far the end of the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Every call has been ended; peers may answer until then.
+    Until(MonoTime),
+    /// No peer is waited for any more.
+    Overdue,
 }
 
 /// The two clocks at one moment.
@@ -113,7 +124,7 @@ impl Recorder {
             // As RFC 8866 §5.2 suggests: seconds since 1900.
             sdp_session: started.unix_seconds().wrapping_add(NTP_OFFSET_SECONDS),
             instance: u64::from_le_bytes(instance),
-            is_stopping: false,
+            stopping: Stopping::No,
             statistics: Statistics::default(),
             config,
         }
@@ -178,6 +189,9 @@ impl Recorder {
         self.endpoint.handle_timeout(now);
         self.drain(both);
         // A deadline is set anew after `now` or not at all, so this ends.
+        if matches!(self.stopping, Stopping::Until(until) if until <= now) {
+            self.stopping = Stopping::Overdue;
+        }
         while let Some((call, timer)) = self.deadlines.expired(now) {
             self.expire(both, call, timer);
             self.drain(both);
@@ -186,25 +200,34 @@ impl Recorder {
 
     /// When [`Recorder::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        let own = self.deadlines.next();
+        let farewell = match self.stopping {
+            Stopping::Until(until) => Some(until),
+            Stopping::No | Stopping::Overdue => None,
+        };
+        let own = self.deadlines.next().into_iter().chain(farewell);
         self.endpoint.poll_timeout().into_iter().chain(own).min()
     }
 
     /// Ends every call; further INVITEs get 503.
     pub fn begin_shutdown(&mut self, now: MonoTime, wall: WallTime) {
         let now = Now { mono: now, wall };
-        if !self.is_stopping {
-            self.is_stopping = true;
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Until(now.mono + FAREWELL_MAX);
             self.end_all(now);
             self.drain(now);
         }
     }
 
-    /// Whether a shutdown is complete: nobody is owed a message, and every recording is published.
-    /// Without an engine nobody publishes: its next start does.
+    /// Whether a shutdown is complete: every recording is published, and every BYE is answered or
+    /// has had its time. Without an engine nobody publishes: its next start does.
     pub fn is_finished(&self) -> bool {
-        let is_settled = self.calls.is_empty() || matches!(self.link, Link::Away);
-        self.is_stopping && is_settled && self.endpoint.dialog_count() == 0
+        let is_published = self.calls.is_empty() || matches!(self.link, Link::Away);
+        let is_said = match self.stopping {
+            Stopping::No => false,
+            Stopping::Until(_) => self.endpoint.dialog_count() == 0,
+            Stopping::Overdue => true,
+        };
+        is_published && is_said
     }
 
     /// What to do next; in order.
@@ -349,7 +372,7 @@ impl std::fmt::Debug for Recorder {
         f.debug_struct("Recorder")
             .field("calls", &self.calls.len())
             .field("link", &self.link)
-            .field("is_stopping", &self.is_stopping)
+            .field("stopping", &self.stopping)
             .finish_non_exhaustive()
     }
 }

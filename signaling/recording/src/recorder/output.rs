@@ -58,6 +58,8 @@ pub enum Notice {
         recording: RecordingId,
         /// Call-ID.
         call_id: String,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
         /// Streams that receive.
         streams: usize,
     },
@@ -83,6 +85,8 @@ pub enum Notice {
         recording: RecordingId,
         /// Call-ID.
         call_id: String,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
         /// Why.
         reason: EndReason,
     },
@@ -90,6 +94,10 @@ pub enum Notice {
     Published {
         /// Which.
         recording: RecordingId,
+        /// Its Call-ID; empty for one of another process.
+        call_id: String,
+        /// Where the call came from.
+        peer: Option<SocketAddr>,
         /// Its folder.
         folder: String,
         /// Packets in its tracks.

@@ -84,7 +84,7 @@ fn damage_stops_nothing() {
         assert_eq!(ok.status(), 200, "SEED={seed}");
         world.recorder.begin_shutdown(world.now, world.wall());
         world.settle();
-        world.pass_secs(80);
+        world.pass_secs(80); // Ports rest; BYEs are given up.
         assert!(world.recorder.is_finished(), "SEED={seed}");
         assert_eq!(world.recorder.statistics().calls, 0, "SEED={seed}");
         assert_eq!(

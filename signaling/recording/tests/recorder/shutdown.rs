@@ -1,5 +1,7 @@
 //! SIGTERM: new calls get 503, those that run are ended and published.
 
+use std::time::Duration;
+
 use holdfast_control::Life;
 use holdfast_manifest::EndReason;
 
@@ -80,8 +82,17 @@ fn a_peer_that_is_gone_does_not_keep_the_process() {
     world.call("gone");
     world.recorder.begin_shutdown(world.now, world.wall());
     world.settle();
+    world.pass(Duration::from_millis(3_900));
     assert!(!world.recorder.is_finished());
-    world.pass_secs(32);
+    let byes = world.starts();
+    assert!(
+        byes.iter()
+            .filter(|start| start.starts_with("BYE "))
+            .count()
+            >= 4,
+        "{byes:?}"
+    );
+    world.pass(Duration::from_millis(100));
     assert!(world.recorder.is_finished());
 }
 
