@@ -16,6 +16,7 @@ pub mod ports;
 pub mod process;
 pub mod relay;
 pub mod rtp;
+pub mod samples;
 pub mod search;
 pub mod system;
 pub mod talk;

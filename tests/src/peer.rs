@@ -9,7 +9,7 @@ use holdfast_load::invite::Body;
 use holdfast_load::sip::{Framer, Message};
 use holdfast_load::uac::Transport;
 
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, wait_for};
 
 /// A socket or a connection to the server.
 #[derive(Debug)]
@@ -113,20 +113,54 @@ impl Peer {
         }
     }
 
-    /// The final response to a request of this CSeq number and method.
+    /// Sends a request and waits for its final response. Over UDP it is repeated, as RFC 3261 wants:
+    /// a datagram may be lost.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn ask(&mut self, request: &[u8], cseq: u32, method: &str) -> Message {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            self.send(request);
+            let interval = match self.link {
+                Link::Udp(_) => REPEAT_INTERVAL,
+                Link::Tcp(..) => PATIENCE,
+            };
+            if let Some(response) = self.await_final(interval, Some((cseq, method))) {
+                return response;
+            }
+        }
+        panic!("no final response to {cseq} {method}");
+    }
+
+    /// The same for a request whose CSeq may not read: whatever final response comes.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn ask_oddly(&mut self, request: &[u8]) -> Message {
+        wait_for("a final response", || {
+            self.send(request);
+            self.await_final(REPEAT_INTERVAL, None)
+        })
+    }
+
+    /// The final response to a request that was sent.
     ///
     /// # Panics
     /// When none comes.
     pub fn final_response(&mut self, cseq: u32, method: &str) -> Message {
-        let until = Instant::now() + PATIENCE;
+        self.await_final(PATIENCE, Some((cseq, method)))
+            .unwrap_or_else(|| panic!("no final response to {cseq} {method}"))
+    }
+
+    fn await_final(&mut self, limit: Duration, cseq: Option<(u32, &str)>) -> Option<Message> {
+        let until = Instant::now() + limit;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let message = self
-                .receive(left)
-                .unwrap_or_else(|| panic!("no final response to {cseq} {method}"));
+            let message = self.receive(left)?;
             let is_final = message.status().is_some_and(|status| status >= 200);
-            if is_final && message.cseq() == Some((cseq, method)) {
-                return message;
+            if is_final && (cseq.is_none() || message.cseq() == cseq) {
+                return Some(message);
             }
         }
     }
@@ -247,5 +281,8 @@ pub fn multipart(sdp: &str, metadata: &[u8]) -> Body {
         bytes,
     }
 }
+
+/// RFC 3261 T1.
+const REPEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 static BRANCHES: AtomicU32 = AtomicU32::new(0);
