@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use holdfast_control::limits::MESSAGE_SIZE_MAX;
 use holdfast_control::{FromEngine, ToEngine, decode, encode};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 use tokio_seqpacket::UnixSeqpacket;
 use tracing::{debug, error, info, warn};
 
@@ -57,9 +58,14 @@ pub async fn run(path: PathBuf, inbox: Sender<Incoming>) {
         match UnixSeqpacket::connect(&path).await {
             Ok(socket) => {
                 info!(socket = %path.display(), "connected to the media engine");
-                (pause, is_told) = (ENGINE_RETRY_MIN, false);
+                is_told = false;
+                let since = Instant::now();
                 if serve(&socket, &inbox).await.is_err() {
                     return;
+                }
+                // One that is cut off at once, as of another version, is not asked ever faster.
+                if since.elapsed() > ENGINE_RETRY_MAX {
+                    pause = ENGINE_RETRY_MIN;
                 }
             }
             Err(error) => {

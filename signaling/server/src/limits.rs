@@ -30,7 +30,8 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection of ours may take to come about: less than a transaction waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Pause after a connection could not be accepted, for want of descriptors as a rule.
+/// Pause after a connection could not be accepted, for want of descriptors as a rule, or a socket not
+/// be read.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Octets that wait for the engine. One that lets so much wait is taken for hung, and the

@@ -74,3 +74,40 @@ fn advertised(advertise: Advertise, listeners: &[(Transport, SocketAddr)]) -> Ve
     };
     listeners.iter().filter(same_family).map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announced_address_has_the_port_of_the_listener_of_its_family() {
+        let settings = Settings::from_toml("[sip]\nadvertise = \"203.0.113.7\"\n").unwrap();
+        let listeners = [
+            (Transport::Udp, "0.0.0.0:5062".parse().unwrap()),
+            (Transport::Udp, "[::]:5060".parse().unwrap()),
+        ];
+        let config = of(&settings, &listeners, 1);
+        let [only] = config.endpoint.advertised.as_slice() else {
+            panic!("{:?}", config.endpoint.advertised);
+        };
+        assert_eq!(
+            (only.host.as_str(), only.port, only.is_ipv6),
+            ("203.0.113.7", 5062, false)
+        );
+    }
+
+    #[test]
+    fn the_defaults_of_both_sides_agree() {
+        let config = of(&Settings::default(), &[], 0);
+        let own = RecorderConfig::default();
+        assert_eq!(config.calls_max, own.calls_max);
+        assert_eq!(config.call_duration_max, own.call_duration_max);
+        assert_eq!(config.session_expires, own.session_expires);
+        assert_eq!(config.session_expires_min, own.session_expires_min);
+        assert_eq!(config.metadata_bytes_max, own.metadata_bytes_max);
+        assert_eq!(config.port_quarantine, own.port_quarantine);
+        assert_eq!(config.endpoint.timers, own.endpoint.timers);
+        assert_eq!(config.endpoint.retry_after, own.endpoint.retry_after);
+        assert!(!config.is_strict && !config.takes_plain_invites);
+    }
+}

@@ -409,8 +409,8 @@ async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>) {
         let received = match port.receive(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
-                // What an ICMP message said about an earlier datagram, as a rule.
-                debug!(%error, "reading a UDP socket");
+                warn!(%error, "a UDP socket cannot be read");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };

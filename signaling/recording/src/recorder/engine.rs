@@ -217,6 +217,10 @@ impl Recorder {
         };
         let (shard, address, made) = (call.shard, call.address, call.facts.streams_made());
         let slots = slots_of(call, refused);
+        if slots.is_empty() {
+            // Streams that were received until now.
+            return self.hang_up(now, id, EndReason::Failure, "media cannot be received");
+        }
         let Some(exchange) = call.exchange_mut() else {
             return;
         };

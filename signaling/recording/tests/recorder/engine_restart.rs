@@ -203,3 +203,19 @@ fn a_recording_that_was_published_unheard_is_forgotten() {
         "it does not come to life again"
     );
 }
+
+/// The engine came back empty, and others use the ports by now.
+#[test]
+fn a_stream_that_can_no_longer_be_received_ends_its_call() {
+    let mut world = World::new();
+    world.call("gone");
+    let id = world.held_id();
+    world.disconnect();
+    world.engine.held.clear();
+    world.engine.manner.has_no_ports = true;
+    world.take_sent();
+    world.connect();
+    assert!(world.starts()[0].starts_with("BYE "));
+    assert_eq!(world.calls(), 0);
+    assert!(world.engine.published.contains_key(&id));
+}
