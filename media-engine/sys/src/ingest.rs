@@ -29,6 +29,25 @@ pub struct Drops {
     pub count: u32,
 }
 
+/// What an ingest refused or lost that no port can be told of, since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestCounters {
+    /// Datagrams with a wrong checksum.
+    pub checksum: u64,
+    /// Datagrams for an open port at an address that it is not open at.
+    pub foreign: u64,
+    /// Packets that are no whole UDP datagram.
+    pub unreadable: u64,
+    /// Datagrams for ports that are not open.
+    pub closed: u64,
+    /// Datagrams that are longer than the ingest takes.
+    pub truncated: u64,
+    /// Packets that the kernel had no room for.
+    pub kernel_drops: u64,
+    /// Times that the kernel had no room at all.
+    pub kernel_freezes: u64,
+}
+
 /// What a shard receives by, and what its receiver reports leave by.
 ///
 /// Everything after it is the same code, whichever ingest runs. It never blocks.
@@ -54,6 +73,22 @@ pub trait Ingest {
         sink: &mut dyn FnMut(Arrival<'_>),
         dropped: &mut dyn FnMut(Drops),
     ) -> io::Result<usize>;
+
+    /// Says that everything that was offered until now has numbers below `next` in the journal; called
+    /// after each [`Self::poll`]. An ingest that holds nothing ignores it.
+    fn handle_position(&mut self, _next: u64) {}
+
+    /// Lets go of what the journal holds durably: everything with a number below `committed`.
+    fn release(&mut self, _committed: u64) {}
+
+    /// What was refused or lost on the way here, beyond what [`Self::poll`] tells.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    fn counters(&mut self) -> io::Result<IngestCounters> {
+        Ok(IngestCounters::default())
+    }
 
     /// Sends a datagram from an open port.
     ///

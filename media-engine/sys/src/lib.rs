@@ -1,4 +1,4 @@
-//! Sockets and clocks of the media engine: the one crate that may contain `unsafe`.
+//! Sockets, packet rings and clocks of the media engine: the one crate that may contain `unsafe`.
 //!
 //! What it offers is safe to call, small, and free of policy: it neither knows what RTP is nor what
 //! a stream is. A port, an address, octets and the kernel's time of arrival are all it speaks of.
@@ -6,9 +6,14 @@
 pub mod clock;
 pub mod file;
 mod ingest;
+pub mod interfaces;
 mod recv_batch;
+mod ring;
 pub mod seqpacket;
 mod udp;
 
-pub use ingest::{Arrival, Drops, Ingest};
+pub use ingest::{Arrival, Drops, Ingest, IngestCounters};
+pub use ring::{
+    PortSlice, RETIRE_AFTER, RingError, RingGeometry, RingIngest, RingInterface, RingSetup,
+};
 pub use udp::UdpIngest;
