@@ -1,5 +1,6 @@
 //! Programs of strangers: found or loudly missed, and never waited for without end.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -40,7 +41,7 @@ impl Tool {
         Self { path, name }
     }
 
-    /// Starts it in a folder, with its output kept for [`finish`].
+    /// Starts it in a folder, with its output kept for [`Running::finish`].
     ///
     /// # Panics
     /// When it does not start.
@@ -114,9 +115,11 @@ impl Running {
     }
 }
 
-/// Says that a scenario, or a part of it, was not played here.
+/// Says that a scenario, or a part of it, was not played here. Not by `eprintln`: the test harness
+/// would keep that to itself where a test passes.
 pub fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
 /// Whether this process is root; says so where it is not.

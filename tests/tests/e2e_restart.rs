@@ -20,7 +20,7 @@ const ORPHAN_TIMEOUT: &str = "orphan_timeout = \"5 s\"";
 
 /// Slots of a commit interval (200 ms) and what a busy machine adds: what plain sockets may lose when
 /// the process behind them is killed.
-const UNCOMMITTED_MAX: u32 = 20;
+const UNCOMMITTED_MAX: u32 = 25;
 
 #[test]
 fn a_killed_engine_is_started_again_and_the_call_goes_on_in_the_same_recording() {
@@ -85,6 +85,47 @@ fn a_killed_engine_is_started_again_and_the_call_goes_on_in_the_same_recording()
                 .iter()
                 .any(|kind| matches!(kind, MarkKind::Outage { .. })),
             "{kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn a_call_that_ends_while_the_engine_is_away_is_published_when_it_is_back() {
+    let mut system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(1_000));
+    let down = talk.slot();
+    system.engine.kill();
+    let mut legs = talk.finish();
+    wait_until("the engine is missed", || {
+        system.options_status() == Some(503)
+    });
+    let moved = caller.request(&call, Method::Update, Some(&call.offer.metadata_body()));
+    assert_eq!(
+        moved.status(),
+        Some(200),
+        "what needs no engine is done without"
+    );
+    caller.hang_up(&call);
+    system.engine.start();
+    let published = system.published(&call.call_id);
+    assert_eq!(published.manifest.end_reason, EndReason::Bye);
+    assert_eq!(
+        published.manifest.call.metadata.len(),
+        2,
+        "told when it was back"
+    );
+    for leg in &mut legs {
+        leg.plan.slots = down;
+    }
+    for slots in slots_of(&published, &legs) {
+        assert_eq!(slots.missing_between(), [0; 0]);
+        assert!(
+            slots.right.len() as u32 + UNCOMMITTED_MAX >= down,
+            "{}",
+            slots.right.len()
         );
     }
 }

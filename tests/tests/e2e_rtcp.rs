@@ -14,8 +14,9 @@ use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::pattern::{LegKey, payload, stream_start};
 use holdfast_manifest::MarkKind;
 
-/// RFC 3550 §6.2: two reports of a stream are at most 1.5 / 1.21828 of 5 s apart.
-const INTERVAL_MAX: Duration = Duration::from_millis(6_400);
+/// RFC 3550 §6.2: two reports of a stream are at most 1.5 / 1.21828 of 5 s apart, that is 6.2 s; the
+/// rest is for a busy machine.
+const INTERVAL_MAX: Duration = Duration::from_millis(8_000);
 
 #[test]
 fn reports_with_a_name_leave_the_announced_port_within_five_seconds_also_while_paused() {
@@ -155,8 +156,8 @@ fn a_report_says_what_was_lost_and_when_the_sender_reported() {
         delay <= reported.elapsed() + Duration::from_millis(50),
         "{delay:?}"
     );
-    // 20 ms sleeps on a busy machine: some jitter, but not more than that.
-    assert!(block.jitter < 8 * 50, "{block:?}");
+    // Sleeps of 20 ms on a busy machine: some jitter, but not that of wrong ticks.
+    assert!(block.jitter < 8 * 200, "{block:?}");
     caller.hang_up(&call);
     let published = system.published(&call.call_id);
     assert_eq!(
