@@ -1,9 +1,9 @@
 //! What the tests of the running system stand on: a system of their own, callers, and eyes.
 //!
-//! A scenario in `tests/` starts a [`system::System`] (both processes, own folder, own ports), calls
-//! it as a session recording client does ([`caller`], [`peer`]), speaks ([`talk`], [`rtp`]) and looks
-//! at what is published ([`audio`], [`search`]). Nothing of the server is linked in: what it says is
-//! read by other code than its own.
+//! A scenario in `tests/` starts a [`system::System`] (both processes, own folder, own ports),
+//! calls it as a session recording client does ([`caller`], [`peer`]), speaks ([`talk`], [`rtp`])
+//! and looks at what is published ([`audio`], [`search`]). Nothing of the server is linked in: what
+//! it says is read by other code than its own.
 //!
 //! Every wait has an end ([`wait::PATIENCE`]). A tool that is not installed makes its scenario say
 //! `SKIPPED` and pass. What fails here panics: a scenario reads top down, without error handling.

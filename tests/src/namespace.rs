@@ -55,7 +55,8 @@ impl Network {
         Some(network)
     }
 
-    /// Moves this thread to the caller's host: sockets and processes it makes from now on are there.
+    /// Moves this thread to the caller's host: sockets and processes it makes from now on are
+    /// there.
     ///
     /// # Panics
     /// When root may not.

@@ -113,8 +113,8 @@ impl Peer {
         }
     }
 
-    /// Sends a request and waits for its final response. Over UDP it is repeated, as RFC 3261 wants:
-    /// a datagram may be lost.
+    /// Sends a request and waits for its final response. Over UDP it is repeated, as RFC 3261
+    /// wants: a datagram may be lost.
     ///
     /// # Panics
     /// When there is none.
@@ -200,7 +200,8 @@ impl Peer {
         } = request;
         let (server, local, via, branch) = (self.server, self.local, self.via(), branch());
         let mut text = format!(
-            "{method} sip:srs@{server} SIP/2.0\r\nVia: SIP/2.0/{via} {local};rport;branch={branch}\r\n\
+            "{method} sip:srs@{server} SIP/2.0\r\n\
+             Via: SIP/2.0/{via} {local};rport;branch={branch}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:src@example.com>;tag=t{branch}\r\n\
              To: <sip:srs@{server}>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:src@{local};transport={via}>;+sip.src\r\n{headers}"
@@ -271,7 +272,8 @@ fn finish(text: &mut String, body: Option<&Body>) -> Vec<u8> {
 pub fn multipart(sdp: &str, metadata: &[u8]) -> Body {
     let mut bytes = format!(
         "--e2e\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--e2e\r\n\
-         Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n"
+         Content-Type: application/rs-metadata+xml\r\n\
+         Content-Disposition: recording-session\r\n\r\n"
     )
     .into_bytes();
     bytes.extend_from_slice(metadata);

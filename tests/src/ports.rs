@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The slots lie outside the range from which the kernel takes ports for sockets that ask for none
-//! (32768 to 60999), so nobody takes one by chance. A slot is claimed by a listening TCP socket: the
-//! kernel gives it to one process only, and takes it back whatever becomes of that process.
+//! (32768 to 60999), so nobody takes one by chance. A slot is claimed by a listening TCP socket:
+//! the kernel gives it to one process only, and takes it back whatever becomes of that process.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -1,4 +1,5 @@
-//! RTP and RTCP packets by hand: sources that speak no G.711, reports that come and reports that go.
+//! RTP and RTCP packets by hand: sources that speak no G.711, reports that come and reports that
+//! go.
 
 use std::net::{SocketAddr, UdpSocket};
 

@@ -91,7 +91,8 @@ impl Options {
             (
                 "node",
                 format!(
-                    "name = \"e2e\"\nstate_dir = \"{root}/state\"\ncontrol_socket = \"{root}/control.sock\"\n"
+                    "name = \"e2e\"\nstate_dir = \"{root}/state\"\n\
+                     control_socket = \"{root}/control.sock\"\n"
                 ),
             ),
             ("sip", format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n")),

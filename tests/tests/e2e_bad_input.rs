@@ -168,7 +168,7 @@ fn broken_metadata_is_kept_as_it_came_and_flagged() {
     // A document, and the word with which the manifest flags it.
     let broken: [(&[u8], &str); 4] = [
         (
-            b"<recording xmlns='urn:ietf:params:xml:ns:recording:1'><session session_id='a'></recording>",
+            b"<recording xmlns='urn:ietf:params:xml:ns:recording:1'><session></recording>",
             "ill_formed",
         ),
         (b"no XML at all", "empty"),

@@ -16,8 +16,8 @@ use holdfast_load::pattern::LegKey;
 use holdfast_load::verify::{LegTruth, Published, check_recording};
 use holdfast_manifest::{GapCause, Stream};
 
-/// What both kinds of network do, in the words of `tc` and of the relay. The packets of a stream are
-/// 20 ms apart: 25 ms of jitter to either side let them overtake each other.
+/// What both kinds of network do, in the words of `tc` and of the relay. The packets of a stream
+/// are 20 ms apart: 25 ms of jitter to either side let them overtake each other.
 const NETEM: &str = "delay 40ms 25ms loss 3% duplicate 1%";
 const RELAY: Damage = Damage {
     loss_permille: 30,

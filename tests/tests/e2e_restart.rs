@@ -18,8 +18,8 @@ use nix::sys::signal::Signal;
 /// The shortest that the settings allow.
 const ORPHAN_TIMEOUT: &str = "orphan_timeout = \"5 s\"";
 
-/// Slots of a commit interval (200 ms) and what a busy machine adds: what plain sockets may lose when
-/// the process behind them is killed.
+/// Slots of a commit interval (200 ms) and what a busy machine adds: what plain sockets may lose
+/// when the process behind them is killed.
 const UNCOMMITTED_MAX: u32 = 25;
 
 #[test]

@@ -14,8 +14,8 @@ use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::pattern::{LegKey, payload, stream_start};
 use holdfast_manifest::MarkKind;
 
-/// RFC 3550 §6.2: two reports of a stream are at most 1.5 / 1.21828 of 5 s apart, that is 6.2 s; the
-/// rest is for a busy machine.
+/// RFC 3550 §6.2: two reports of a stream are at most 1.5 / 1.21828 of 5 s apart, that is 6.2 s;
+/// the rest is for a busy machine.
 const INTERVAL_MAX: Duration = Duration::from_millis(8_000);
 
 #[test]
