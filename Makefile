@@ -7,6 +7,7 @@
 #   make lint           what has to be clean make fmt            format the code
 #   make test-coverage  line coverage        make env-test       what this machine can do
 #   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS
+#   make bench          instructions (valgrind) and time of a packet in each stage of the engine
 #   make fuzz           random tests with new seeds for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
 #   make clean          remove what was built (never recordings)
@@ -36,7 +37,7 @@ BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE
 # One stamp for each machine: a target folder may be shared.
 STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
 
-.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf soak fuzz clean
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz clean
 
 help:
 	@sed -n '/^# *make /s/^# *//p' Makefile
@@ -98,6 +99,12 @@ env-test:
 
 perf: build $(call STAMP,demo)
 	@BIN_DIR=$(BIN_DIR) perf/calls/run
+
+# The counts first: no neighbour moves them. The times want an idle machine.
+bench: $(call STAMP,build)
+	nice cargo build --release -p holdfast-benches --bin stages $(CARGO_FLAGS)
+	@BIN_DIR=$(abspath $(TARGET_DIR)/release) perf/instructions/run
+	nice cargo bench -p holdfast-benches $(CARGO_FLAGS)
 
 soak: build $(call STAMP,demo)
 	@BIN_DIR=$(BIN_DIR) SECONDS_PER_CALL=$(SOAK_SECONDS) perf/calls/run
