@@ -4,10 +4,12 @@
 //! a recovery exact: cut the track where the checkpoint says, restore the state that it holds, and
 //! the same records make the same track again.
 
+use std::net::SocketAddr;
+
 use holdfast_control::{Stream, StreamMode};
-use holdfast_journal::RecordRef;
+use holdfast_journal::{Lsn as Position, RecordRef};
 use holdfast_manifest::Direction;
-use holdfast_rtp::{PayloadMap, Refused, RtpPacket, Sequenced, SourceTable, StateError};
+use holdfast_rtp::{PayloadMap, Refused, RtpPacket, Sequenced, SourceTable, Ssrc, StateError};
 use holdfast_track::{
     CodecEntry, Counters, Flags, Kind, Lsn, Record, SourceAddresses, StreamHeader, TrackMark,
 };
@@ -27,8 +29,14 @@ pub struct AssembledStream {
     pub track: TrackWriter,
     /// Whether the track has its last record.
     pub is_ended: bool,
+    /// Records below are in the track, or have had their effect.
+    from: Position,
     codecs: PayloadMap,
     sources: SourceTable,
+    /// By number, from 1: who sends.
+    addresses: Vec<Option<SocketAddr>>,
+    /// Number and SSRC of whoever sent the last packet.
+    last: Option<(u8, u32)>,
     counts: Counts,
     scratch: Vec<u8>,
 }
@@ -82,7 +90,10 @@ impl AssembledStream {
             desired,
             track,
             is_ended: false,
+            from: Position::ZERO,
             sources: SourceTable::new(),
+            addresses: Vec::new(),
+            last: None,
             counts: Counts::default(),
             scratch: Vec::new(),
         }
@@ -117,6 +128,7 @@ impl AssembledStream {
             // The guard let it pass once; kept as it is, the renderer will say what it makes of it.
             return self.append(Kind::Packet, record);
         };
+        self.last = Some((record.flags, packet.ssrc().0));
         // A payload type that an offer has just taken away: kept, and accounted for without a clock.
         if let Some(codec) = self.codecs.codec(packet.payload_type()).copied() {
             let now = packet_time(record.arrival);
@@ -145,7 +157,13 @@ impl AssembledStream {
         let Ok(remote) = postcard::from_bytes(record.payload) else {
             return;
         };
-        let local = std::net::SocketAddr::new(self.desired.address, self.desired.rtp_port);
+        if let Some(index) = usize::from(record.flags).checked_sub(1) {
+            if index >= self.addresses.len() {
+                self.addresses.resize(index + 1, None);
+            }
+            self.addresses[index] = Some(remote);
+        }
+        let local = SocketAddr::new(self.desired.address, self.desired.rtp_port);
         self.scratch.clear();
         SourceAddresses { remote, local }.encode(&mut self.scratch);
         self.append_scratch(Kind::Source, record.flags, record);
@@ -214,9 +232,24 @@ impl AssembledStream {
         self.counts.packets
     }
 
-    /// What a later process needs to go on with the stream.
-    pub fn encode_state(&self, live: &LiveCounts) -> Vec<u8> {
-        let mut bytes = vec![STATE_VERSION, u8::from(self.is_ended)];
+    /// Whether the track has a record, because a checkpoint that it was resumed from covers it.
+    pub fn has(&self, record: Position) -> bool {
+        record < self.from
+    }
+
+    /// Where the last packet came from.
+    pub fn last_sender(&self) -> Option<(SocketAddr, Ssrc)> {
+        let (number, ssrc) = self.last?;
+        let index = usize::from(number).checked_sub(1)?;
+        let address = (*self.addresses.get(index)?)?;
+        Some((address, Ssrc(ssrc)))
+    }
+
+    /// What a later process needs to go on with the stream at this record.
+    pub fn encode_state(&self, position: Position, live: &LiveCounts) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(STATE_SIZE_USUAL);
+        bytes.extend([STATE_VERSION, u8::from(self.is_ended)]);
+        bytes.extend(position.0.to_le_bytes());
         let Counts {
             packets,
             bytes: octets,
@@ -224,7 +257,7 @@ impl AssembledStream {
             late,
             dropped,
         } = self.counts;
-        let mut counters = vec![
+        let own = [
             packets,
             octets,
             duplicates,
@@ -232,14 +265,16 @@ impl AssembledStream {
             dropped,
             live.kernel_drops,
         ];
-        counters.extend(live.refused.counts());
-        for counter in counters {
+        for counter in own.iter().chain(live.refused.counts()) {
             bytes.extend(counter.to_le_bytes());
         }
-        let desired =
-            postcard::to_stdvec(&self.desired).expect("plain data serialises into memory");
-        bytes.extend((desired.len() as u32).to_le_bytes());
-        bytes.extend(desired);
+        let size_at = bytes.len();
+        bytes.extend([0; 4]);
+        let plain = (&self.desired, &self.addresses, self.last);
+        let mut bytes =
+            postcard::to_extend(&plain, bytes).expect("plain data serialises into memory");
+        let size = (bytes.len() - size_at - 4) as u32;
+        bytes[size_at..size_at + 4].copy_from_slice(&size.to_le_bytes());
         self.sources.encode(&mut bytes);
         bytes
     }
@@ -260,6 +295,7 @@ impl AssembledStream {
         if version != STATE_VERSION {
             return Err(StateError::Version { found: version });
         }
+        let (position, rest) = rest.split_first_chunk().ok_or(StateError::TooShort)?;
         let (counters, rest) = rest
             .split_first_chunk::<{ COUNTERS * 8 }>()
             .ok_or(StateError::TooShort)?;
@@ -272,13 +308,17 @@ impl AssembledStream {
             return Err(StateError::Invalid);
         };
         let (size, rest) = rest.split_first_chunk().ok_or(StateError::TooShort)?;
-        let (desired, sources) = rest
+        let (plain, sources) = rest
             .split_at_checked(u32::from_le_bytes(*size) as usize)
             .ok_or(StateError::TooShort)?;
-        let desired: Stream = postcard::from_bytes(desired).map_err(|_| StateError::Invalid)?;
+        let plain = postcard::from_bytes(plain).map_err(|_| StateError::Invalid)?;
+        let (desired, addresses, last): (Stream, Vec<Option<SocketAddr>>, _) = plain;
         let track = TrackWriter::new(desired.id, track_size);
         let mut stream = Self::with_track(recording, desired, track);
         stream.is_ended = is_ended != 0;
+        stream.from = Position(u64::from_le_bytes(*position));
+        stream.addresses = addresses;
+        stream.last = last;
         stream.counts = Counts {
             packets,
             bytes,
@@ -347,6 +387,8 @@ const fn direction(mode: StreamMode) -> Direction {
     }
 }
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
+/// Octets of a state with one SSRC, generously.
+const STATE_SIZE_USUAL: usize = 1_280;
 const OWN_COUNTERS: usize = 6;
 const COUNTERS: usize = OWN_COUNTERS + holdfast_rtp::Reason::ALL.len();

@@ -4,21 +4,31 @@
 //! for writes through [`Assembly::poll_order`] and is told of their ends; it never waits.
 //!
 //! ```text
-//!   RECORDING ─▶ Active ──ended──▶ Finishing ──all pieces written──▶ Publishing ─▶ (removed)
+//!   RECORDING ─▶ Active ──ended──▶ Finishing ──all written──▶ Publishing ──▶ Published ─REMOVED─▶
+//!                                                               ▲   │ failed
+//!                                                               └───┴─ PublishFailed
 //! ```
+//!
+//! The invariant that matters: a record changes a stream once, whichever process assembles it; what
+//! a stream's checkpoint covers is passed over when the journal is replayed.
+
+mod documents;
+mod restore;
+mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use holdfast_control::{Document, DocumentName, Life, Recording, Stream};
+use holdfast_control::{Life, Recording, Stream};
 use holdfast_journal::{Lsn, RecordRef};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 use crate::assembled::{AssembledStream, LiveCounts};
-use crate::disk::{DiskError, DiskOrder, DiskResult, Published};
-use crate::limits::{PARTIAL_DOCUMENT_SIZE_MAX, PIECES_KEPT_MAX};
+use crate::disk::{DiskError, DiskOrder, Published};
 use crate::records;
 use crate::saved::{SavedRecording, StreamCheckpoint};
-use crate::track_writer::Piece;
+
+use documents::DocumentsInPieces;
+use writes::Failed;
 
 /// The recordings of a shard as its journal has them.
 #[derive(Debug, Default)]
@@ -29,14 +39,17 @@ pub struct Assembly {
     /// Where the stream was found that last had this hint, see [`Self::find`].
     index_by_hint: Vec<u32>,
     recordings: BTreeMap<RecordingId, AssembledRecording>,
-    partial: BTreeMap<(RecordingId, DocumentName), PartialDocument>,
+    documents: DocumentsInPieces,
     orders: VecDeque<DiskOrder>,
     pieces_in_flight: usize,
     spare_pieces: Vec<Vec<u8>>,
-    /// Streams with a piece that could not be written.
-    failed: Vec<u32>,
+    failed: Failed,
+    /// Restored streams whose recording has not been heard of.
+    unowned: Vec<u32>,
     /// The record after the last one that was assembled.
     position: Lsn,
+    /// The last record before which others are missing: only in a recovery there are such.
+    gap: Lsn,
     /// Records of streams that no recording has.
     unknown: u64,
 }
@@ -53,31 +66,18 @@ struct AssembledRecording {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Restored from its state file; any record of it in the journal is taken.
+    Restored,
     /// Packets are expected.
     Active,
-    /// It has ended; waits for its last pieces.
+    /// It has ended; waits for its last writes.
     Finishing,
     /// Waits for the publisher.
     Publishing,
     /// Waits to be published again after a failure.
     PublishFailed,
-}
-
-#[derive(Debug)]
-struct PartialDocument {
-    first: Lsn,
-    bytes: Vec<u8>,
-}
-
-impl AssembledRecording {
-    fn new(desired: Recording) -> Self {
-        Self {
-            desired,
-            phase: Phase::Active,
-            slots: Vec::new(),
-            saved: None,
-        }
-    }
+    /// Waits for the journal to say that it is to be removed.
+    Published,
 }
 
 /// What the shard learns from the end of an order.
@@ -85,7 +85,7 @@ impl AssembledRecording {
 pub enum Finished {
     /// A recording is published.
     Published(RecordingId, Published),
-    /// Something could not be written; it will be tried again where that makes sense.
+    /// Something could not be written; it will be tried again.
     Failed(RecordingId, DiskError),
 }
 
@@ -106,8 +106,8 @@ impl Assembly {
     /// Below this, nothing is needed of the journal once all that was ordered is on disk and all
     /// tracks are flushed: the position, or the beginning of a document that is not complete.
     pub fn settled_position(&self) -> Lsn {
-        let partial = self.partial.values().map(|document| document.first).min();
-        partial.map_or(self.position, |first| first.min(self.position))
+        let first = self.documents.first();
+        first.map_or(self.position, |first| first.min(self.position))
     }
 
     /// Records of streams that no recording has.
@@ -131,6 +131,9 @@ impl Assembly {
         record: &RecordRef<'_>,
         live: &mut dyn FnMut(&AssembledStream) -> LiveCounts,
     ) {
+        if record.lsn > self.position {
+            self.gap = record.lsn;
+        }
         self.position = record.lsn.plus(1);
         match record.kind {
             records::RTP => self.with_stream(record, AssembledStream::handle_rtp),
@@ -138,13 +141,17 @@ impl Assembly {
             records::SOURCE => self.with_stream(record, AssembledStream::handle_source),
             records::DROPS => self.with_stream(record, AssembledStream::handle_drops),
             records::RECORDING => {
-                if let Ok(desired) = postcard::from_bytes(record.payload) {
+                if let Ok(desired) = postcard::from_bytes(record.payload)
+                    && !self.lacks_documents(&desired, record)
+                {
                     self.handle_recording(desired, record, live);
                 }
             }
             records::DOCUMENT => {
-                if let Ok(document) = postcard::from_bytes(record.payload) {
-                    self.handle_document(document, record.lsn);
+                if let Ok(piece) = postcard::from_bytes(record.payload)
+                    && let Some(document) = self.documents.take(piece, record.lsn)
+                {
+                    self.orders.push_back(document);
                 }
             }
             records::REMOVED => {
@@ -154,6 +161,13 @@ impl Assembly {
             }
             _ => self.unknown += 1,
         }
+    }
+
+    /// Whether a recording would end without documents that were to be there. That was not durable
+    /// and was confirmed to nobody: it counts as not said, and will be said again.
+    fn lacks_documents(&self, desired: &Recording, record: &RecordRef<'_>) -> bool {
+        let back = u64::from(record.source);
+        matches!(desired.life, Life::Ended { .. }) && back > record.lsn.since(self.gap)
     }
 
     /// The stream of a record. Its `source` field is a hint: the same for all records of a stream.
@@ -185,6 +199,13 @@ impl Assembly {
         let Some(stream) = &mut self.streams[index as usize] else {
             return;
         };
+        if stream.has(record.lsn) {
+            return;
+        }
+        if stream.is_ended {
+            self.unknown += 1;
+            return;
+        }
         handle(stream, record);
         if stream.track.is_due() {
             self.flush(index);
@@ -198,49 +219,61 @@ impl Assembly {
         live: &mut dyn FnMut(&AssembledStream) -> LiveCounts,
     ) {
         let id = desired.id;
-        if let Some(known) = self.recordings.get(&id)
-            && (known.phase != Phase::Active || known.desired.revision >= desired.revision)
-        {
-            return;
-        }
-        let former = self.enter(&desired);
-        let is_ended = matches!(desired.life, Life::Ended { .. });
-        for stream in former {
-            if is_ended || !desired.streams.iter().any(|still| still.id == stream.id) {
-                self.end_stream(stream.id, live, at);
+        if let Some(known) = self.recordings.get(&id) {
+            let is_new = match known.phase {
+                Phase::Restored => true,
+                Phase::Active => desired.revision > known.desired.revision,
+                Phase::Finishing | Phase::Publishing | Phase::PublishFailed | Phase::Published => {
+                    false
+                }
+            };
+            if !is_new {
+                return;
             }
         }
-        if is_ended {
-            self.end_all_streams(id, live, at);
-        } else {
+        let is_ended = matches!(desired.life, Life::Ended { .. });
+        self.enter(&desired);
+        let is_wanted = |id| !is_ended && desired.streams.iter().any(|wanted| wanted.id == id);
+        let open: Vec<StreamId> = self
+            .streams_of(id)
+            .map(AssembledStream::id)
+            .filter(|&stream| !is_wanted(stream))
+            .collect();
+        for stream in open {
+            self.end_stream(stream, live, at);
+        }
+        if !is_ended {
             for stream in &desired.streams {
                 self.want_stream(id, stream, at);
             }
         }
-        let bytes = SavedRecording { recording: desired }.encode();
-        self.orders.push_back(DiskOrder::SaveState {
-            recording: id,
-            bytes,
-        });
+        self.save_state(id);
         if is_ended {
             self.set_phase(id, Phase::Finishing);
-            self.finish_if_clean(id);
+            self.finish_if_written(id);
         }
     }
 
-    /// Puts the desired state in the place of the former one, whose streams are given back.
-    fn enter(&mut self, desired: &Recording) -> Vec<Stream> {
-        match self.recordings.get_mut(&desired.id) {
-            Some(known) => {
-                known.saved = None;
-                std::mem::replace(&mut known.desired, desired.clone()).streams
-            }
-            None => {
-                self.recordings
-                    .insert(desired.id, AssembledRecording::new(desired.clone()));
-                Vec::new()
-            }
+    /// Puts the desired state in the place of the former one.
+    fn enter(&mut self, desired: &Recording) {
+        if let Some(known) = self.recordings.get_mut(&desired.id) {
+            known.phase = Phase::Active;
+            known.desired = desired.clone();
+            return;
         }
+        let mut recording = AssembledRecording {
+            desired: desired.clone(),
+            phase: Phase::Active,
+            slots: Vec::new(),
+            saved: None,
+        };
+        let streams = &self.streams;
+        let is_of = |slot: &mut u32| {
+            let stream = streams[*slot as usize].as_ref();
+            stream.is_some_and(|stream| stream.recording == desired.id)
+        };
+        recording.slots.extend(self.unowned.extract_if(.., is_of));
+        self.recordings.insert(desired.id, recording);
     }
 
     fn set_phase(&mut self, recording: RecordingId, phase: Phase) {
@@ -252,43 +285,13 @@ impl Assembly {
     fn want_stream(&mut self, recording: RecordingId, stream: &Stream, at: &RecordRef<'_>) {
         match self.index_by_stream.get(&stream.id) {
             Some(&index) => {
-                if let Some(known) = &mut self.streams[index as usize] {
+                if let Some(known) = &mut self.streams[index as usize]
+                    && !known.has(at.lsn)
+                {
                     known.change(stream.clone(), at);
                 }
             }
             None => self.insert_stream(AssembledStream::begin(recording, stream.clone(), at)),
-        }
-    }
-
-    fn handle_document(&mut self, document: Document, lsn: Lsn) {
-        let key = (document.recording, document.name);
-        if document.offset == 0 {
-            self.partial.insert(
-                key.clone(),
-                PartialDocument {
-                    first: lsn,
-                    bytes: Vec::new(),
-                },
-            );
-        }
-        let Some(partial) = self.partial.get_mut(&key) else {
-            return;
-        };
-        let is_next = partial.bytes.len() == document.offset as usize;
-        if !is_next || partial.bytes.len() + document.bytes.len() > PARTIAL_DOCUMENT_SIZE_MAX {
-            self.partial.remove(&key);
-            return;
-        }
-        partial.bytes.extend_from_slice(&document.bytes);
-        if document.last
-            && let Some(PartialDocument { bytes, .. }) = self.partial.remove(&key)
-        {
-            let (recording, name) = key;
-            self.orders.push_back(DiskOrder::WriteDocument {
-                recording,
-                name,
-                bytes,
-            });
         }
     }
 
@@ -298,26 +301,12 @@ impl Assembly {
             self.streams.push(None);
             self.streams.len() as u32 - 1
         });
-        if let Some(recording) = self.recordings.get_mut(&stream.recording) {
-            recording.slots.push(index);
+        match self.recordings.get_mut(&stream.recording) {
+            Some(recording) => recording.slots.push(index),
+            None => self.unowned.push(index),
         }
         self.streams[index as usize] = Some(Box::new(stream));
         self.index_by_stream.insert(id, index);
-    }
-
-    fn end_all_streams(
-        &mut self,
-        recording: RecordingId,
-        live: &mut dyn FnMut(&AssembledStream) -> LiveCounts,
-        at: &RecordRef<'_>,
-    ) {
-        let ids: Vec<StreamId> = self
-            .streams_of(recording)
-            .map(AssembledStream::id)
-            .collect();
-        for id in ids {
-            self.end_stream(id, live, at);
-        }
     }
 
     fn end_stream(
@@ -332,116 +321,51 @@ impl Assembly {
         let Some(stream) = &mut self.streams[index as usize] else {
             return;
         };
+        if stream.is_ended || stream.has(at.lsn) {
+            return;
+        }
         let counts = live(stream);
         stream.end(&counts, at);
         self.flush(index);
     }
 
-    /// Orders what has gathered of a stream to be written.
-    fn flush(&mut self, index: u32) {
-        let Some(Some(stream)) = self.streams.get_mut(index as usize) else {
+    /// Orders the state to be saved. Only what the journal has above the checkpoint may be: a power
+    /// cut may leave an empty file in the place of the former one.
+    fn save_state(&mut self, recording: RecordingId) {
+        let Some(known) = self.recordings.get(&recording) else {
             return;
         };
-        let spare = self.spare_pieces.pop().unwrap_or_default();
-        if let Some(piece) = stream.track.take(spare) {
-            let (recording, number) = (stream.recording, stream.desired.number);
-            self.order_piece(recording, number, index, piece);
-        }
+        let saved = SavedRecording {
+            recording: known.desired.clone(),
+        };
+        let bytes = saved.encode();
+        self.orders
+            .push_back(DiskOrder::SaveState { recording, bytes });
     }
 
-    fn order_piece(&mut self, recording: RecordingId, number: u16, slot: u32, piece: Piece) {
-        let Piece { offset, bytes } = piece;
-        self.pieces_in_flight += 1;
-        self.orders.push_back(DiskOrder::WriteTrack {
-            recording,
-            number,
-            slot,
-            offset,
-            bytes,
-        });
+    /// Forgets a recording and removes what is left of it in progress.
+    fn remove(&mut self, recording: RecordingId) {
+        let known = self.recordings.remove(&recording);
+        let mut slots = known.map_or_else(Vec::new, |known| known.slots);
+        let streams = &self.streams;
+        let is_of = |slot: &mut u32| {
+            let stream = streams[*slot as usize].as_ref();
+            stream.is_some_and(|stream| stream.recording == recording)
+        };
+        slots.extend(self.unowned.extract_if(.., is_of));
+        for slot in slots {
+            self.free_slot(slot);
+        }
+        self.documents.forget(recording);
+        self.failed.forget(recording);
+        self.orders.push_back(DiskOrder::Remove { recording });
     }
 
-    /// Takes the end of an order.
-    pub fn handle_result(&mut self, result: DiskResult) -> Option<Finished> {
-        match result {
-            DiskResult::TrackWritten {
-                slot,
-                recording,
-                offset,
-                bytes,
-                result,
-            } => self.handle_written(slot, recording, Piece { offset, bytes }, result),
-            DiskResult::WriteFailed { recording, error } => {
-                Some(Finished::Failed(recording, error))
-            }
-            DiskResult::Published {
-                recording,
-                result: Ok(published),
-            } => Some(Finished::Published(recording, published)),
-            DiskResult::Published {
-                recording,
-                result: Err(error),
-            } => {
-                if let Some(known) = self.recordings.get_mut(&recording) {
-                    known.phase = Phase::PublishFailed;
-                }
-                Some(Finished::Failed(recording, error))
-            }
-            // The checkpoint's.
-            DiskResult::Synced(_) | DiskResult::CheckpointSaved(_) => None,
+    fn free_slot(&mut self, slot: u32) {
+        if let Some(stream) = self.streams[slot as usize].take() {
+            self.index_by_stream.remove(&stream.id());
+            self.free.push(slot);
         }
-    }
-
-    fn handle_written(
-        &mut self,
-        slot: u32,
-        recording: RecordingId,
-        mut piece: Piece,
-        result: Result<(), DiskError>,
-    ) -> Option<Finished> {
-        self.pieces_in_flight -= 1;
-        let stream = self.streams.get_mut(slot as usize)?.as_mut()?;
-        match result {
-            Ok(()) => {
-                stream.track.handle_written();
-                let is_last = stream.is_ended && stream.track.is_clean();
-                if self.spare_pieces.len() < PIECES_KEPT_MAX {
-                    piece.bytes.clear();
-                    self.spare_pieces.push(piece.bytes);
-                }
-                if is_last {
-                    self.finish_if_clean(recording);
-                }
-                None
-            }
-            Err(error) => {
-                stream.track.handle_failed(piece);
-                self.failed.push(slot);
-                Some(Finished::Failed(recording, error))
-            }
-        }
-    }
-
-    /// Tries once more what failed.
-    pub fn retry(&mut self) {
-        for slot in std::mem::take(&mut self.failed) {
-            let Some(Some(stream)) = self.streams.get_mut(slot as usize) else {
-                continue;
-            };
-            let (recording, number) = (stream.recording, stream.desired.number);
-            if let Some(piece) = stream.track.take_failed() {
-                self.order_piece(recording, number, slot, piece);
-            }
-        }
-        let again: Vec<RecordingId> = self.in_phase(Phase::PublishFailed).collect();
-        for recording in again {
-            self.publish(recording);
-        }
-    }
-
-    /// Whether something failed that is to be tried again.
-    pub fn has_failed(&self) -> bool {
-        !self.failed.is_empty() || self.in_phase(Phase::PublishFailed).next().is_some()
     }
 
     fn in_phase(&self, phase: Phase) -> impl Iterator<Item = RecordingId> {
@@ -449,23 +373,6 @@ impl Assembly {
             .iter()
             .filter(move |(_, known)| known.phase == phase)
             .map(|(&recording, _)| recording)
-    }
-
-    fn finish_if_clean(&mut self, recording: RecordingId) {
-        let Some(known) = self.recordings.get(&recording) else {
-            return;
-        };
-        if known.phase == Phase::Finishing && self.streams_of(recording).all(|s| s.track.is_clean())
-        {
-            self.publish(recording);
-        }
-    }
-
-    fn publish(&mut self, recording: RecordingId) {
-        if let Some(known) = self.recordings.get_mut(&recording) {
-            known.phase = Phase::Publishing;
-            self.orders.push_back(DiskOrder::Publish { recording });
-        }
     }
 
     fn streams_of(&self, recording: RecordingId) -> impl Iterator<Item = &AssembledStream> {
@@ -476,19 +383,6 @@ impl Assembly {
         slots
             .iter()
             .filter_map(|&slot| self.streams[slot as usize].as_deref())
-    }
-
-    /// Forgets a recording and removes what is left of it in progress.
-    fn remove(&mut self, recording: RecordingId) {
-        let known = self.recordings.remove(&recording);
-        for slot in known.into_iter().flat_map(|known| known.slots) {
-            if let Some(stream) = self.streams[slot as usize].take() {
-                self.index_by_stream.remove(&stream.id());
-                self.free.push(slot);
-            }
-        }
-        self.partial.retain(|(of, _), _| *of != recording);
-        self.orders.push_back(DiskOrder::Remove { recording });
     }
 
     /// How many places for streams there are, some of them empty.
@@ -510,61 +404,8 @@ impl Assembly {
             number: stream.desired.number,
             lsn: self.position.0,
             track_size: stream.track.size(),
-            assembly: stream.encode_state(&live(stream)),
+            assembly: stream.encode_state(self.position, &live(stream)),
         })
-    }
-
-    /// Begins to go on with a recording of an earlier process: its state file, which may already
-    /// know what the replay of the journal is still to tell. So until the replay's end the recording
-    /// counts as active and its revision as the oldest; what is repeated changes nothing.
-    pub fn restore_recording(&mut self, saved: Recording) {
-        let desired = Recording {
-            revision: 0,
-            life: Life::Active,
-            ..saved.clone()
-        };
-        let mut restored = AssembledRecording::new(desired);
-        restored.saved = Some(Box::new(saved));
-        self.recordings.insert(restored.desired.id, restored);
-    }
-
-    /// Goes on with a stream of an earlier process, whose recording is restored.
-    pub fn restore_stream(&mut self, stream: AssembledStream) {
-        self.insert_stream(stream);
-    }
-
-    /// Ends the restoring: the journal has been replayed. What had ended is published.
-    pub fn finish_restoring(&mut self) {
-        for known in self.recordings.values_mut() {
-            if let Some(saved) = known.saved.take() {
-                if matches!(saved.life, Life::Ended { .. }) {
-                    known.phase = Phase::Finishing;
-                }
-                known.desired = *saved;
-            }
-        }
-        let ended: Vec<RecordingId> = self.in_phase(Phase::Finishing).collect();
-        for recording in ended {
-            self.finish_if_clean(recording);
-        }
-    }
-
-    /// Takes over the recordings of a shard that is no more. All of them have ended.
-    pub fn adopt(&mut self, other: Self) {
-        for (id, mut recording) in other.recordings {
-            recording.slots.clear();
-            recording.phase = Phase::Finishing;
-            self.recordings.insert(id, recording);
-            self.finish_if_clean(id);
-        }
-    }
-
-    /// Orders to be published again what was to be published before the recovery.
-    pub fn resume_publishing(&mut self) {
-        let publishing: Vec<RecordingId> = self.in_phase(Phase::Publishing).collect();
-        for recording in publishing {
-            self.publish(recording);
-        }
     }
 
     /// The recordings that go on.
@@ -583,6 +424,22 @@ impl Assembly {
     /// Whether a recording is known.
     pub fn contains(&self, recording: RecordingId) -> bool {
         self.recordings.contains_key(&recording)
+    }
+
+    /// The recording that a stream belongs to.
+    pub(crate) fn owner(&self, stream: StreamId) -> Option<RecordingId> {
+        let index = *self.index_by_stream.get(&stream)?;
+        let stream = self.streams[index as usize].as_ref()?;
+        Some(stream.recording)
+    }
+
+    /// Number and identity of each stream that a recording ever had.
+    pub(crate) fn stream_numbers(
+        &self,
+        recording: RecordingId,
+    ) -> impl Iterator<Item = (u16, StreamId)> {
+        self.streams_of(recording)
+            .map(|stream| (stream.desired.number, stream.id()))
     }
 
     /// The streams that are open, for a mark or a report.

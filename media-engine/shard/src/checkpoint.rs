@@ -1,19 +1,23 @@
 //! Checkpoints: when the tracks have what the journal holds, the journal may forget it.
 //!
 //! ```text
-//!   Idle ──interval──▶ Flushing ──all slots──▶ Writing ──pieces written──▶ Syncing ──▶ Saving ──▶ Idle
+//!   Idle ──interval──▶ Flushing ──all slots──▶ Syncing ──durable──▶ Saving ──durable──▶ Idle
+//!    ▲                    │ given up              │ given up            │
+//!    ├────────────────────┘                       ▼                     ▼
+//!    └───────────────────── its answer came ── GivenUp ◀────────────────┘
 //! ```
 //!
 //! The streams are flushed a few at a time, so each has a position of its own in the journal; the
 //! checkpoint's is where the first of them began. A failure anywhere only puts it off: the journal
-//! keeps what it holds.
+//! keeps what it holds. One that is given up while the disk owes an answer waits for that answer,
+//! which says nothing about the next one.
 
 use std::time::Duration;
 
 use holdfast_journal::Lsn;
 use holdfast_units::MonoTime;
 
-use crate::saved::{Checkpoint, StreamCheckpoint};
+use crate::saved::{CheckpointWriter, StreamCheckpoint};
 
 /// Where the making of a checkpoint stands.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Checkpointer {
     interval: Duration,
     next_at: MonoTime,
     saved: Lsn,
+    /// Octets of the last one, a guess at those of the next.
+    size: usize,
     phase: Phase,
 }
 
@@ -31,12 +37,14 @@ enum Phase {
     /// Flushing streams, from this slot on.
     Flushing {
         next_slot: usize,
-        checkpoint: Checkpoint,
+        checkpoint: CheckpointWriter,
     },
     /// Waiting for the disk to have everything that was ordered.
-    Syncing { checkpoint: Checkpoint },
+    Syncing { checkpoint: CheckpointWriter },
     /// Waiting for the checkpoint itself to be durable.
     Saving { lsn: Lsn },
+    /// Waiting for the answer to a sync or a save that means nothing any more.
+    GivenUp,
 }
 
 impl Checkpointer {
@@ -46,21 +54,23 @@ impl Checkpointer {
             interval,
             next_at: now + interval,
             saved,
+            size: 4096,
             phase: Phase::Idle,
         }
     }
 
+    /// Whether it is time to begin one.
+    pub fn is_due(&self, now: MonoTime) -> bool {
+        matches!(self.phase, Phase::Idle) && self.next_at <= now
+    }
+
     /// Begins one if it is due and there is something new.
     pub fn begin_if_due(&mut self, now: MonoTime, settled: Lsn) {
-        if matches!(self.phase, Phase::Idle) && self.next_at <= now && settled > self.saved {
+        if self.is_due(now) && settled > self.saved {
             self.next_at = now + self.interval;
-            let checkpoint = Checkpoint {
-                lsn: settled.0,
-                streams: Vec::new(),
-            };
             self.phase = Phase::Flushing {
                 next_slot: 0,
-                checkpoint,
+                checkpoint: CheckpointWriter::new(settled, self.size + self.size / 4),
             };
         }
     }
@@ -78,7 +88,7 @@ impl Checkpointer {
     /// A slot has been flushed.
     pub fn handle_flushed(&mut self, stream: StreamCheckpoint) {
         if let Phase::Flushing { checkpoint, .. } = &mut self.phase {
-            checkpoint.streams.push(stream);
+            checkpoint.push(&stream);
         }
     }
 
@@ -104,11 +114,17 @@ impl Checkpointer {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Syncing { checkpoint } if is_durable => {
                 self.phase = Phase::Saving {
-                    lsn: Lsn(checkpoint.lsn),
+                    lsn: checkpoint.lsn(),
                 };
-                Some(checkpoint.encode())
+                let bytes = checkpoint.finish();
+                self.size = bytes.len();
+                Some(bytes)
             }
-            _ => None,
+            Phase::Syncing { .. } | Phase::GivenUp => None,
+            phase @ (Phase::Idle | Phase::Flushing { .. } | Phase::Saving { .. }) => {
+                self.phase = phase;
+                None
+            }
         }
     }
 
@@ -119,13 +135,22 @@ impl Checkpointer {
                 self.saved = lsn;
                 Some(lsn)
             }
-            _ => None,
+            Phase::Saving { .. } | Phase::GivenUp => None,
+            phase @ (Phase::Idle | Phase::Flushing { .. } | Phase::Syncing { .. }) => {
+                self.phase = phase;
+                None
+            }
         }
     }
 
-    /// Gives up the one that is being made: something that it covers could not be written.
-    pub fn abandon(&mut self) {
-        self.phase = Phase::Idle;
+    /// Gives up the one that is being made: something that it covers could not be written. One
+    /// that is being saved stands: the failure came after its sync.
+    pub fn give_up(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle | Phase::Flushing { .. } => Phase::Idle,
+            Phase::Syncing { .. } | Phase::GivenUp => Phase::GivenUp,
+            saving @ Phase::Saving { .. } => saving,
+        };
     }
 }
 
@@ -166,6 +191,32 @@ mod tests {
         assert_eq!(checkpointer.handle_saved(true), None);
         checkpointer.begin_if_due(T0 + 2 * INTERVAL, Lsn(100));
         assert_eq!(checkpointer.next_slot(1), Some(0));
+    }
+
+    #[test]
+    fn the_answer_to_a_sync_that_was_given_up_does_not_speak_for_the_next_one() {
+        let mut checkpointer = flushed(0);
+        assert!(checkpointer.begin_sync(0));
+        checkpointer.give_up();
+        checkpointer.begin_if_due(T0 + 2 * INTERVAL, Lsn(200));
+        assert_eq!(
+            checkpointer.next_slot(1),
+            None,
+            "none begins before the answer"
+        );
+        assert_eq!(checkpointer.handle_synced(true), None);
+        checkpointer.begin_if_due(T0 + 2 * INTERVAL, Lsn(200));
+        assert_eq!(checkpointer.next_slot(1), Some(0));
+        assert_eq!(checkpointer.handle_synced(true), None, "nothing is synced");
+    }
+
+    #[test]
+    fn one_that_is_being_saved_outlives_a_later_failure() {
+        let mut checkpointer = flushed(0);
+        assert!(checkpointer.begin_sync(0));
+        assert!(checkpointer.handle_synced(true).is_some());
+        checkpointer.give_up();
+        assert_eq!(checkpointer.handle_saved(true), Some(Lsn(100)));
     }
 
     #[test]

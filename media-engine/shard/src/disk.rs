@@ -40,7 +40,8 @@ pub enum DiskOrder {
         /// The piece; given back to be used again.
         bytes: Vec<u8>,
     },
-    /// Makes all of a recording's orders before this one a published recording.
+    /// Makes all of a recording's orders before this one a published recording. Fails where one of
+    /// them has failed since the last such order: that one comes again, and then this one.
     Publish {
         /// Which recording.
         recording: RecordingId,
@@ -75,10 +76,21 @@ pub enum DiskResult {
         /// Whether it was.
         result: Result<(), DiskError>,
     },
-    /// Of a [`DiskOrder::SaveState`] or [`DiskOrder::WriteDocument`] that failed.
+    /// Of a [`DiskOrder::SaveState`] that failed.
     WriteFailed {
         /// Which recording.
         recording: RecordingId,
+        /// Why.
+        error: DiskError,
+    },
+    /// Of a [`DiskOrder::WriteDocument`] that failed.
+    DocumentFailed {
+        /// Which recording.
+        recording: RecordingId,
+        /// Name of the file.
+        name: DocumentName,
+        /// Its content, to be written once more.
+        bytes: Vec<u8>,
         /// Why.
         error: DiskError,
     },

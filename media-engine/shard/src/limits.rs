@@ -1,35 +1,57 @@
 //! Every bound of a shard, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Streams that a shard can hold: one for each pair of ports that a slice can have.
 pub const STREAMS_MAX: usize = 32 * 1024;
-
-/// No stream: an entry of the port table that is free.
-pub const NO_SLOT: u16 = u16::MAX;
 
 /// Octets that a stream's track gathers before they are written: about 100 packets of G.711.
 pub const TRACK_PIECE_SIZE: usize = 20 * 1024;
 
-/// Pieces that may be on their way to the disk; beyond it assembly waits, and the journal holds
-/// what is not assembled. At 20 KiB each this is 40 MiB.
+/// Pieces that may be on their way to the disk; beyond it assembly waits, and the journal's blocks
+/// hold what is not assembled. At 20 KiB each this is 40 MiB.
 pub const PIECES_IN_FLIGHT_MAX: usize = 2_048;
 
 /// Pieces kept for use again.
 pub const PIECES_KEPT_MAX: usize = 512;
 
-/// Records that are assembled in one turn, so that a backlog does not keep the ring waiting.
-pub const ASSEMBLE_BUDGET: usize = 4_096;
+/// Batches that are assembled in one turn, so that a backlog does not keep the ring waiting. A
+/// batch is at most a block, a mebibyte, some 5,000 packets of G.711.
+pub const ASSEMBLE_BATCHES: usize = 4;
 
 /// Streams whose track is flushed for a checkpoint in one turn, so that they do not all come due
 /// in the same moment.
 pub const CHECKPOINT_SLICE: usize = 32;
 
+/// Turns within which every stream is looked at for a report that is due. At 2 ms this is an
+/// eighth of a second, little against five seconds.
+pub const REPORT_TURNS: usize = 64;
+
 /// Sources that are told apart within a stream by number; later ones share the last number.
 pub const SOURCES_MAX: usize = 250;
 
-/// Octets of documents that are being received in pieces, per recording.
+/// Octets of a document that is being received in pieces.
 pub const PARTIAL_DOCUMENT_SIZE_MAX: usize = holdfast_control::limits::DOCUMENT_SIZE_MAX;
 
-/// Outputs that may wait to be carried out between two turns of the shell.
-pub const OUTPUTS_MAX: usize = 64 * 1024;
+/// Octets of all documents together that are being received in pieces.
+pub const INCOMPLETE_SIZE_MAX: usize = 4 * PARTIAL_DOCUMENT_SIZE_MAX;
 
-const _: () = assert!(STREAMS_MAX <= NO_SLOT as usize);
+/// How long the next piece of a document may take. Signaling sends them one after the other; one
+/// that is not complete keeps the journal from being used again.
+pub const DOCUMENT_PIECE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Recordings of which documents came before the recording itself, at one time. Signaling sends
+/// both in one breath.
+pub const EARLY_DOCUMENTS_MAX: usize = 4_096;
+
+/// Documents of a recording that are named to a new signaling process, so that they fit into one
+/// message; it sends the others again.
+pub const HELD_DOCUMENTS_MAX: usize = 1_000;
+
+const _: () = assert!(STREAMS_MAX <= u16::MAX as usize);
+const _: () = assert!(SOURCES_MAX < u8::MAX as usize);
+const _: () = assert!(
+    HELD_DOCUMENTS_MAX * (holdfast_control::limits::DOCUMENT_NAME_SIZE_MAX + 8)
+        + 6 * holdfast_control::limits::STREAMS_MAX
+        < holdfast_control::limits::MESSAGE_SIZE_MAX
+);

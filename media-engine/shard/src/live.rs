@@ -72,7 +72,7 @@ pub enum Passage {
 impl LiveStream {
     /// A stream that has heard nobody yet. The random numbers are for its reports.
     pub fn new(
-        wall: WallTime,
+        now: MonoTime,
         recording: RecordingId,
         desired: Stream,
         config: GuardConfig,
@@ -97,23 +97,24 @@ impl LiveStream {
             kernel_drops: 0,
             unwritten: Unwritten::default(),
             packets: 0,
-            rtcp: RtcpSession::new(packet_time(wall), config_rtcp, Chance(chance)),
+            rtcp: RtcpSession::new(now, config_rtcp, Chance(chance)),
             rtcp_peer: None,
             sources: Vec::new(),
         }
     }
 
     /// Follows a changed desired state of the same stream.
-    pub fn change(&mut self, wall: WallTime, desired: Stream) {
-        let now = packet_time(wall);
+    pub fn change(&mut self, now: MonoTime, wall: WallTime, desired: Stream, random: u32) {
         self.guard.set_expected(expected(&desired));
+        self.rtcp
+            .set_bandwidth(now, bandwidth(&desired), Chance(random));
         if self.desired.peer_rtcp != desired.peer_rtcp {
             self.rtcp_peer = None;
         }
         if self.desired.peer_rtp != desired.peer_rtp
             || self.desired.signaling_peer != desired.signaling_peer
         {
-            self.guard.reset_latch(now);
+            self.guard.reset_latch(packet_time(wall));
         }
         let is_paused = desired.mode == StreamMode::Pause;
         if is_paused != self.guard.paused() {
@@ -160,6 +161,29 @@ impl LiveStream {
     /// Where RTP comes from.
     pub fn rtp_source(&self) -> Option<SocketAddr> {
         self.guard.source()
+    }
+
+    /// Gives up the packet that waits for its source to be proven: the stream ends.
+    pub fn give_up_held(&mut self) {
+        self.guard.drop_held();
+    }
+
+    /// Goes on listening to whom an earlier process listened to.
+    pub fn restore_latch(&mut self, wall: WallTime, source: SocketAddr, ssrc: Ssrc) {
+        self.guard.restore_latch(packet_time(wall), source, ssrc);
+    }
+
+    /// The number of a source was not written down: it is given again.
+    pub fn forget_source(&mut self, number: u8) {
+        if self.sources.len() == usize::from(number) {
+            self.sources.pop();
+        }
+    }
+
+    /// A count that changes while the sender sends, whether it is recorded or paused.
+    pub fn signs_of_life(&self) -> u64 {
+        self.packets
+            .saturating_add(self.refused().of(Reason::Paused))
     }
 
     /// What was refused.

@@ -1,13 +1,14 @@
 //! What the journal's records hold. The journal itself knows only their kind.
 //!
-//! In records of a stream, the record's `source` is the pair of ports it arrived at: a hint.
+//! In records of a stream, the record's `source` is the pair of ports it arrived at: a hint. In a
+//! [`RECORDING`] it says how many records back the documents begin that the revision speaks for.
 //!
 //! | kind | payload |
 //! |---|---|
 //! | [`RTP`], [`RTCP`] | the datagram as received; `flags` of the record numbers its sender |
 //! | [`SOURCE`] | postcard of a socket address: the sender that the record's `flags` numbers from here on |
 //! | [`RECORDING`] | postcard of [`holdfast_control::Recording`] |
-//! | [`DOCUMENT`] | postcard of [`holdfast_control::Document`] |
+//! | [`DOCUMENT`] | postcard of [`holdfast_control::Document`]; a piece that does not follow gives it up |
 //! | [`DROPS`] | u32 count, u64 arrival of the first, little-endian: datagrams lost before the journal |
 //! | [`REMOVED`] | the 16 octets of a recording's id: it has been published or was refused |
 

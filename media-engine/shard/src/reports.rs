@@ -2,15 +2,14 @@
 //! obey RFC 8083 stop without them.
 //!
 //! They leave from the announced port, to where the signaling says, and go on while a stream is
-//! paused. What the reports say of the reception comes from the assembly, which knows only what is
+//! paused. They go by the monotonic clock: a wall clock that is set back must not silence them. What the reports say of the reception comes from the assembly, which knows only what is
 //! durable: they lag by at most a commit.
 
 use std::net::SocketAddr;
 
 use holdfast_rtp::{Chance, RtcpEvent, Ssrc};
-use holdfast_units::WallTime;
+use holdfast_units::MonoTime;
 
-use crate::live::packet_time;
 use crate::output::Output;
 use crate::shard::Shard;
 
@@ -21,8 +20,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// Takes an RTCP packet that the guard let through.
     pub(crate) fn handle_rtcp(
         &mut self,
+        now: MonoTime,
         pair: u16,
-        arrival: WallTime,
         source: SocketAddr,
         bytes: &[u8],
     ) {
@@ -30,10 +29,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             return;
         };
         // What does not read is kept as it is and has no effect.
-        let events = live
-            .rtcp
-            .handle_packet(packet_time(arrival), bytes)
-            .unwrap_or_default();
+        let events = live.rtcp.handle_packet(now, bytes).unwrap_or_default();
         // A peer behind an address translator is where its own reports come from, when its media
         // comes from there too.
         let is_media_host = live
@@ -51,8 +47,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     }
 
     /// Sends the report of a stream if it is due.
-    pub(crate) fn report(&mut self, wall: WallTime, pair: usize) {
-        let now = packet_time(wall);
+    pub(crate) fn report(&mut self, now: MonoTime, pair: usize) {
         let Some(Some(live)) = self.live.get_mut(pair) else {
             return;
         };

@@ -7,9 +7,10 @@
 //! receive and the journal holds everything that was said of the recording until then.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_control::{FromEngine, ShardPorts, Unwilling};
+use holdfast_control::{DocumentName, FromEngine, ShardPorts, Unwilling};
 use holdfast_journal::{Committed, Full, Lsn, NewRecord, Writer};
 use holdfast_rtp::GuardConfig;
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
@@ -19,10 +20,12 @@ use crate::assembly::{Assembly, Finished};
 use crate::checkpoint::Checkpointer;
 use crate::desire::{LiveRecording, Opening};
 use crate::disk::{DiskOrder, DiskResult};
-use crate::limits::{CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX};
-use crate::live::{LiveStream, Passage, packet_time};
+use crate::documents::Documents;
+use crate::limits::{ASSEMBLE_BATCHES, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS};
+use crate::live::{LiveStream, Passage, Unwritten, packet_time};
 use crate::output::{Command, Datagram, Notice, Output, ShardEvent, ShardStatistics};
 use crate::random::Random;
+use crate::reconcile::Peer;
 use crate::records;
 
 /// What a shard is told once.
@@ -51,16 +54,26 @@ pub struct Shard<B> {
     /// By pair of ports.
     pub(crate) live: Vec<Option<Box<LiveStream>>>,
     pub(crate) recordings: BTreeMap<RecordingId, LiveRecording>,
+    /// Documents that came before their recording.
+    pub(crate) early: BTreeMap<RecordingId, Documents>,
+    /// There were too many of them: which recordings they were for is not known.
+    pub(crate) early_overflow: bool,
+    /// Octets of all documents that are not complete.
+    pub(crate) incomplete_size: usize,
+    /// Documents that the journal is still to say are given up.
+    pub(crate) given_up: Vec<(RecordingId, DocumentName)>,
+    /// Recordings that the journal is still to say are gone.
+    pub(crate) unremoved: Vec<RecordingId>,
     /// What the receiving side counted for streams that have ended, until the assembly asks.
     pub(crate) ended_counts: BTreeMap<StreamId, LiveCounts>,
-    /// What signaling is told once the journal has come this far.
+    /// What signaling is told once all records below are durable.
     pub(crate) confirmations: VecDeque<(Lsn, FromEngine)>,
     pub(crate) outputs: VecDeque<Output<B>>,
     pub(crate) random: Random,
     pub(crate) unwilling: Option<Unwilling>,
     /// Revisions whose ports are being opened.
     pub(crate) opening: BTreeMap<RecordingId, Opening>,
-    pub(crate) connected: bool,
+    pub(crate) peer: Peer,
     committed: VecDeque<Committed<B>>,
     checkpointer: Checkpointer,
     /// Pairs whose stream has datagrams that were not kept and are not yet written down.
@@ -91,13 +104,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         let mut shard = Self {
             live: std::iter::repeat_with(|| None).take(pairs).collect(),
             recordings: BTreeMap::new(),
+            early: BTreeMap::new(),
+            early_overflow: false,
+            incomplete_size: 0,
+            given_up: Vec::new(),
+            unremoved: Vec::new(),
             ended_counts: counts,
             confirmations: VecDeque::new(),
             outputs: VecDeque::new(),
             random: Random::new(config.seed),
             unwilling: None,
             opening: BTreeMap::new(),
-            connected: false,
+            peer: Peer::Away,
             committed: VecDeque::new(),
             checkpointer: Checkpointer::new(now, config.checkpoint_interval, saved),
             unwritten: Vec::new(),
@@ -116,8 +134,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// Takes a command of the control thread.
     pub fn handle_command(&mut self, now: MonoTime, wall: WallTime, command: Command) {
         match command {
-            Command::Connected => self.handle_connected(now),
-            Command::Disconnected => self.handle_disconnected(now),
+            Command::Connected => self.handle_connected(now, wall),
+            Command::Disconnected => self.handle_disconnected(now, wall),
             Command::ReconcileDone => self.handle_reconciled(now),
             Command::Recording(desired) => self.handle_desired(now, wall, desired),
             Command::Document(document) => self.handle_document(now, wall, document),
@@ -143,44 +161,72 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             stream.refuse_truncated();
             return;
         }
-        let (kind, number, is_new) = match stream.admit(packet_time(arrival), port, source, bytes) {
+        let passage = stream.admit(packet_time(arrival), port, source, bytes);
+        let (kind, number, is_new) = match passage {
             Passage::Rtp { source, is_new } => (records::RTP, source, is_new),
             Passage::Rtcp { source, is_new } => (records::RTCP, source, is_new),
             Passage::Stopped => return,
         };
-        let mut record = NewRecord {
+        let record = NewRecord {
             kind,
             flags: number,
             source: pair,
             stream: stream.desired.id,
             arrival,
         };
-        let mut result = Ok(Lsn::ZERO);
-        if is_new {
-            result = write_source(&mut self.journal, now, stream, source, record);
-            if kind == records::RTP {
-                self.outputs.push_back(Output::Notice(Notice::Latched {
-                    recording: stream.recording,
-                    stream: stream.desired.id,
-                    source,
-                }));
-                if let Some(held) = stream.take_held() {
-                    record.arrival = WallTime(held.at.0);
-                    result = result.and(self.journal.append(now, &record, &[held.bytes]));
-                    record.arrival = arrival;
-                }
-            }
+        if is_new && !self.introduce(now, source, &record) {
+            return self.handle_unwritten(pair, 1, arrival);
         }
-        match result.and(self.journal.append(now, &record, &[bytes])) {
+        match self.journal.append(now, &record, &[bytes]) {
             Ok(_) => {
-                stream.packets += 1;
+                if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
+                    stream.packets += 1;
+                }
                 self.statistics.packets += 1;
             }
             Err(_) => self.handle_unwritten(pair, 1, arrival),
         }
         if kind == records::RTCP {
-            self.handle_rtcp(pair, arrival, source, bytes);
+            self.handle_rtcp(now, pair, source, bytes);
         }
+    }
+
+    /// Writes down who a number of a sender stands for, and the packet that waited for the sender
+    /// to be proven. Answers whether the journal took it; if not, the next packet tries again.
+    #[cold]
+    fn introduce(&mut self, now: MonoTime, source: SocketAddr, record: &NewRecord) -> bool {
+        let pair = record.source;
+        let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) else {
+            return false;
+        };
+        if record.kind == records::RTP {
+            self.outputs.push_back(Output::Notice(Notice::Latched {
+                recording: stream.recording,
+                stream: stream.desired.id,
+                source,
+            }));
+        }
+        let is_written = write_source(&mut self.journal, now, source, record).is_ok();
+        if !is_written {
+            stream.forget_source(record.flags);
+        }
+        let mut lost = None;
+        if let Some(held) = stream.take_held() {
+            let earlier = NewRecord {
+                arrival: WallTime(held.at.0),
+                ..*record
+            };
+            if is_written && self.journal.append(now, &earlier, &[held.bytes]).is_ok() {
+                self.statistics.packets += 1;
+                stream.packets += 1;
+            } else {
+                lost = Some(earlier.arrival);
+            }
+        }
+        if let Some(arrival) = lost {
+            self.handle_unwritten(pair, 1, arrival);
+        }
+        is_written
     }
 
     /// The kernel had to drop datagrams of a port.
@@ -225,8 +271,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                 }
                 result.clone().err()
             }
-            DiskResult::TrackWritten { result: Err(_), .. } | DiskResult::WriteFailed { .. } => {
-                self.checkpointer.abandon();
+            DiskResult::TrackWritten { result: Err(_), .. }
+            | DiskResult::WriteFailed { .. }
+            | DiskResult::DocumentFailed { .. } => {
+                self.checkpointer.give_up();
                 None
             }
             DiskResult::TrackWritten { .. } | DiskResult::Published { .. } => None,
@@ -250,6 +298,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// One tick: what is due, and a share of what is not urgent.
     pub fn handle_tick(&mut self, now: MonoTime, wall: WallTime) {
         self.write_losses(now, wall);
+        self.write_given_up(now, wall);
         self.journal.handle_timeout(now);
         while let Some(event) = self.journal.poll_event() {
             self.outputs
@@ -257,10 +306,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         }
         self.assemble(wall);
         self.advance_checkpoint(now);
-        self.send_reports(wall);
+        self.send_reports(now);
         if self.next_housekeeping <= now {
             self.next_housekeeping = now + HOUSEKEEPING_INTERVAL;
             self.assembly.retry();
+            self.give_up_stale(now);
+            for recording in std::mem::take(&mut self.unremoved) {
+                self.forget(now, wall, recording);
+            }
             self.end_orphans(now, wall);
             self.tell_statistics();
         }
@@ -289,6 +342,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         is_durable && self.recordings.values().all(LiveRecording::is_active)
     }
 
+    /// All records below are durable in the journal.
+    pub fn committed(&self) -> Lsn {
+        self.journal.committed()
+    }
+
+    /// The number that the next record gets.
+    pub fn next_lsn(&self) -> Lsn {
+        self.journal.next_lsn()
+    }
+
     /// Makes everything durable as soon as the disk can.
     pub fn request_commit(&mut self, now: MonoTime) {
         self.journal.request_commit(now);
@@ -302,8 +365,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// Tells signaling what has become durable.
     pub(crate) fn confirm(&mut self) {
         let committed = self.journal.committed();
-        while let Some((lsn, _)) = self.confirmations.front() {
-            if *lsn >= committed {
+        while let Some((end, _)) = self.confirmations.front() {
+            if *end > committed {
                 break;
             }
             if let Some((_, message)) = self.confirmations.pop_front() {
@@ -336,7 +399,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     }
 
     /// Writes down what could not be kept, as soon as the journal takes records again.
-    fn write_losses(&mut self, now: MonoTime, wall: WallTime) {
+    pub(crate) fn write_losses(&mut self, now: MonoTime, wall: WallTime) {
         while let Some(&pair) = self.unwritten.last() {
             if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
                 let lost = stream.unwritten;
@@ -351,7 +414,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                 if self.journal.append(now, &record, &parts).is_err() {
                     return;
                 }
-                stream.unwritten = Default::default();
+                stream.unwritten = Unwritten::default();
                 let stream = stream.desired.id;
                 let count = lost.count;
                 self.outputs
@@ -376,7 +439,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             };
             let (live, ended, first) =
                 (&self.live, &mut self.ended_counts, self.config.ports.first);
-            let mut counts = |stream: &AssembledStream| counts_of(live, ended, first, stream);
+            // Asked for at a stream's end, and never again.
+            let mut counts = |stream: &AssembledStream| {
+                let ended = ended.remove(&stream.id());
+                counts_of(live, ended, first, stream)
+            };
             let mut oldest = wall;
             for record in batch.records() {
                 oldest = oldest.min(record.arrival);
@@ -393,22 +460,26 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         if self.assembly.has_failed() {
             return;
         }
-        self.checkpointer
-            .begin_if_due(now, self.assembly.settled_position());
+        if self.checkpointer.is_due(now) {
+            let settled = self.assembly.settled_position();
+            self.checkpointer.begin_if_due(now, settled);
+        }
         let slots = self.assembly.stream_slots();
         for _ in 0..CHECKPOINT_SLICE {
             let Some(slot) = self.checkpointer.next_slot(slots) else {
                 break;
             };
-            let (live, ended, first) =
-                (&self.live, &mut self.ended_counts, self.config.ports.first);
-            let mut counts = |stream: &AssembledStream| counts_of(live, ended, first, stream);
+            let (live, ended, first) = (&self.live, &self.ended_counts, self.config.ports.first);
+            let mut counts = |stream: &AssembledStream| {
+                let ended = ended.get(&stream.id()).copied();
+                counts_of(live, ended, first, stream)
+            };
             if let Some(stream) = self.assembly.checkpoint_stream(slot, &mut counts) {
                 self.checkpointer.handle_flushed(stream);
             }
         }
         if self.checkpointer.begin_sync(slots) {
-            // After all pieces that were ordered until now.
+            // After all that was ordered until now.
             while let Some(order) = self.assembly.poll_order() {
                 self.outputs.push_back(Output::Disk(order));
             }
@@ -416,13 +487,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         }
     }
 
-    /// Looks at a share of the streams for reports that are due: all of them within 32 ticks.
-    fn send_reports(&mut self, wall: WallTime) {
-        let share = self.live.len().div_ceil(32);
+    /// Looks at a share of the streams for reports that are due.
+    fn send_reports(&mut self, now: MonoTime) {
+        let share = self.live.len().div_ceil(REPORT_TURNS);
         for _ in 0..share {
             let pair = self.report_cursor;
             self.report_cursor = (pair + 1) % self.live.len();
-            self.report(wall, pair);
+            self.report(now, pair);
         }
     }
 
@@ -443,13 +514,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     }
 }
 
-/// Batches that are assembled in one tick: a batch is at most a block, a mebibyte.
-const ASSEMBLE_BATCHES: usize = 4;
-
 /// What the receiving side counted for a stream, while it lives and after.
 fn counts_of(
     live: &[Option<Box<LiveStream>>],
-    ended: &mut BTreeMap<StreamId, LiveCounts>,
+    ended: Option<LiveCounts>,
     first_port: u16,
     stream: &AssembledStream,
 ) -> LiveCounts {
@@ -459,7 +527,7 @@ fn counts_of(
             refused: *live.refused(),
             kernel_drops: live.kernel_drops,
         },
-        _ => ended.get(&stream.id()).copied().unwrap_or_default(),
+        _ => ended.unwrap_or_default(),
     }
 }
 
@@ -467,16 +535,14 @@ fn counts_of(
 fn write_source<B: AsRef<[u8]> + AsMut<[u8]>>(
     journal: &mut Writer<B>,
     now: MonoTime,
-    stream: &LiveStream,
-    source: std::net::SocketAddr,
-    record: NewRecord,
+    source: SocketAddr,
+    record: &NewRecord,
 ) -> Result<Lsn, Full> {
     let mut room = [0; 64];
     let address = postcard::to_slice(&source, &mut room).expect("an address fits");
     let record = NewRecord {
         kind: records::SOURCE,
-        stream: stream.desired.id,
-        ..record
+        ..*record
     };
     journal.append(now, &record, &[address])
 }

@@ -62,6 +62,11 @@ impl TrackWriter {
         self.gathered.len() >= self.piece_size
     }
 
+    /// Whether nothing has gathered.
+    pub fn is_empty(&self) -> bool {
+        self.gathered.is_empty()
+    }
+
     /// Whether everything that was appended is written.
     pub fn is_clean(&self) -> bool {
         self.gathered.is_empty() && self.in_flight == 0 && self.failed.is_empty()
