@@ -121,18 +121,26 @@ struct Writer {
 
 impl Writer {
     fn carry_out(&self, order: DiskOrder) {
-        // A failing send means that the process is ending: what is not written is in the journal.
-        let _ = match order {
+        let result = match order {
             DiskOrder::SaveState { recording, bytes } => {
-                self.tell_failure(recording, self.incoming.save_state(recording, &bytes))
+                let saved = told(self.incoming.save_state(recording, &bytes));
+                saved
+                    .err()
+                    .map(|error| DiskResult::WriteFailed { recording, error })
             }
             DiskOrder::WriteDocument {
                 recording,
                 name,
                 bytes,
             } => {
-                let result = self.incoming.write_document(recording, &name, &bytes);
-                self.tell_failure(recording, result)
+                let written = told(self.incoming.write_document(recording, &name, &bytes));
+                let failed = |error| DiskResult::DocumentFailed {
+                    recording,
+                    name,
+                    bytes,
+                    error,
+                };
+                written.err().map(failed)
             }
             DiskOrder::WriteTrack {
                 recording,
@@ -142,42 +150,36 @@ impl Writer {
                 bytes,
             } => {
                 let result = told(self.incoming.write_track(recording, number, offset, &bytes));
-                let result = DiskResult::TrackWritten {
+                Some(DiskResult::TrackWritten {
                     slot,
                     recording,
                     offset,
                     bytes,
                     result,
-                };
-                self.results.send(result).map_err(|_| ())
+                })
             }
             DiskOrder::Publish { recording } => {
                 let results = self.results.clone();
-                self.publish
-                    .send(PublishJob::Publish { recording, results })
-                    .map_err(|_| ())
+                return pass(&self.publish, PublishJob::Publish { recording, results });
             }
-            DiskOrder::Remove { recording } => self
-                .publish
-                .send(PublishJob::Remove { recording })
-                .map_err(|_| ()),
-            DiskOrder::Sync => self.sync.send(SyncJob::Sync).map_err(|_| ()),
-            DiskOrder::SaveCheckpoint { bytes } => self
-                .sync
-                .send(SyncJob::SaveCheckpoint(bytes))
-                .map_err(|_| ()),
+            DiskOrder::Remove { recording } => {
+                return pass(&self.publish, PublishJob::Remove { recording });
+            }
+            DiskOrder::Sync => return pass(&self.sync, SyncJob::Sync),
+            DiskOrder::SaveCheckpoint { bytes } => {
+                return pass(&self.sync, SyncJob::SaveCheckpoint(bytes));
+            }
         };
-    }
-
-    fn tell_failure(&self, recording: RecordingId, result: std::io::Result<()>) -> Result<(), ()> {
-        match told(result) {
-            Ok(()) => Ok(()),
-            Err(error) => self
-                .results
-                .send(DiskResult::WriteFailed { recording, error })
-                .map_err(|_| ()),
+        if let Some(result) = result {
+            pass(&self.results, result);
         }
     }
+}
+
+/// Hands something on. Where nobody takes it the process is ending, and what is not written is in the
+/// journal.
+fn pass<T>(to: &Sender<T>, what: T) {
+    let _ = to.send(what);
 }
 
 fn told<T>(result: std::io::Result<T>) -> Result<T, DiskError> {

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use holdfast_control::DocumentName;
 use holdfast_units::RecordingId;
 
+/// End of the name of a folder that is being removed.
+const DOOMED: &str = ".removed";
+
 /// The folder of all recordings in progress.
 #[derive(Clone, Debug)]
 pub struct Incoming {
@@ -101,12 +104,39 @@ impl Incoming {
         file.write_all_at(bytes, offset)
     }
 
-    /// Removes what is left of a recording; harmless where nothing is.
-    pub fn remove(&self, recording: RecordingId) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder(recording)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Whether anything of a recording's media is there.
+    pub fn has_tracks(&self, recording: RecordingId) -> io::Result<bool> {
+        match fs::read_dir(self.streams(recording)) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Removes what is left of a recording; harmless where nothing is. A crash on the way leaves a
+    /// folder that is no recording's any more, see [`Self::remove_rest`].
+    pub fn remove(&self, recording: RecordingId) -> io::Result<()> {
+        let doomed = self.dir.join(format!("{recording}{DOOMED}"));
+        match fs::rename(self.folder(recording), &doomed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result?,
+        }
+        fs::remove_dir_all(doomed)
+    }
+
+    /// Removes what a crash left of removals.
+    pub fn remove_rest(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.ends_with(DOOMED))
+            {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes everything that was written to this file system durable.
@@ -116,7 +146,7 @@ impl Incoming {
 }
 
 /// Writes a file beside its place and renames it there, so that a reader never sees half of it.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     with_parent(&beside, || File::create(&beside))?.write_all(bytes)?;
     fs::rename(&beside, path)

@@ -5,6 +5,9 @@
 //!    assembles while recording.
 //! 3. Everything is made durable, and a new checkpoint says so; the segments are free again.
 //!
+//! What a killed process had written and not synced counts as recovered too, so it is synced first:
+//! nothing that is made of it may outlive it.
+//!
 //! A crash in the middle of it changes nothing: the next start begins at step 1.
 
 use std::collections::BTreeMap;
@@ -21,8 +24,8 @@ use holdfast_journal::{
 };
 use holdfast_manifest::EndReason;
 use holdfast_shard::{
-    AssembledStream, Assembly, Checkpoint, DiskError, DiskOrder, DiskResult, LiveCounts,
-    ReadSavedError, SavedRecording, records,
+    AssembledStream, Assembly, Checkpoint, DiskError, DiskOrder, DiskResult, Finished, LiveCounts,
+    ReadSavedError, SavedRecording,
 };
 use holdfast_sys::clock;
 use holdfast_units::{StreamId, WallTime};
@@ -30,7 +33,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tracing::{error, info, warn};
 
 use crate::control::wait_until;
-use crate::incoming::{Incoming, replace_durably};
+use crate::incoming::{self, Incoming, replace_durably};
 
 /// A former process that was killed may still have writes in flight that hold the segments' locks.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,7 +81,14 @@ pub fn checkpoint_path(journal_dir: &Path, shard: u16) -> PathBuf {
 
 /// Recovers every shard that has left something, and gives each configured shard its start.
 pub fn recover(settings: &Settings<'_>) -> Result<Vec<Recovered>, RecoverError> {
-    let mut saved = read_states(settings.incoming)?;
+    let incoming = settings.incoming;
+    incoming
+        .remove_rest()
+        .map_err(|source| RecoverError::Disk {
+            path: incoming.dir().to_owned(),
+            source,
+        })?;
+    let mut saved = read_states(incoming)?;
     let mut files = list_segments(settings.journal_dir)?;
     let configured = settings.slices.len() as u16;
     let others = files
@@ -100,7 +110,32 @@ pub fn recover(settings: &Settings<'_>) -> Result<Vec<Recovered>, RecoverError> 
             first.assembly.adopt(one.assembly);
         }
     }
+    sweep(incoming, &recovered)?;
     Ok(recovered)
+}
+
+/// Removes what nobody knows of: documents of a recording that never came to be, and the rest of a
+/// folder that was being removed. What has a track is never removed, whoever knows it.
+fn sweep(incoming: &Incoming, recovered: &[Recovered]) -> Result<(), RecoverError> {
+    let disk = |source| RecoverError::Disk {
+        path: incoming.dir().to_owned(),
+        source,
+    };
+    for recording in incoming.list().map_err(disk)? {
+        if recovered
+            .iter()
+            .any(|shard| shard.assembly.contains(recording))
+        {
+            continue;
+        }
+        if incoming.has_tracks(recording).map_err(disk)? {
+            error!(%recording, folder = %incoming.folder(recording).display(),
+                "a recording in progress whose state is lost: its tracks are left where they are");
+        } else if let Err(error) = incoming.remove(recording) {
+            warn!(%recording, %error, "what is left of a recording stays");
+        }
+    }
+    Ok(())
 }
 
 fn recover_shard(
@@ -119,27 +154,32 @@ fn recover_shard(
     let mut replay = Replay {
         incoming: settings.incoming,
         counts: BTreeMap::new(),
-        position_by_stream: BTreeMap::new(),
         last_arrival: WallTime(0),
     };
     replay.restore_streams(&mut assembly, &checkpoint)?;
-    let (start, journal) = replay.run(settings, shard, &mut assembly, &checkpoint, files)?;
+    let (mut start, journal) = replay.run(settings, shard, &mut assembly, &checkpoint, files)?;
     replay.settle(&mut assembly, slice, start.next);
-    let checkpoint = Checkpoint {
-        lsn: start.next.0,
-        streams: replay.flush(&mut assembly),
-    };
-    let disk = |source| RecoverError::Disk {
-        path: path.clone(),
-        source,
-    };
-    settings.incoming.sync().map_err(disk)?;
-    replace_durably(&path, &checkpoint.encode()).map_err(disk)?;
-    // Everything is in the tracks: no segment holds anything that is still needed.
-    let start = Start {
-        checkpoint: start.next,
-        ..start
-    };
+    let streams = replay.flush(&mut assembly);
+    if assembly.has_failed() {
+        error!(
+            shard,
+            "what could not be written stays in the journal, and is tried again"
+        );
+        start.checkpoint = start.checkpoint.max(Lsn(checkpoint.lsn));
+    } else {
+        let disk = |source| RecoverError::Disk {
+            path: path.clone(),
+            source,
+        };
+        settings.incoming.sync().map_err(disk)?;
+        let checkpoint = Checkpoint {
+            lsn: start.next.0,
+            streams,
+        };
+        replace_durably(&path, &checkpoint.encode()).map_err(disk)?;
+        // Everything is in the tracks: no segment holds anything that is still needed.
+        start.checkpoint = start.next;
+    }
     Ok(Recovered {
         assembly,
         counts: replay.counts,
@@ -151,8 +191,6 @@ fn recover_shard(
 struct Replay<'a> {
     incoming: &'a Incoming,
     counts: BTreeMap<StreamId, LiveCounts>,
-    /// Below this, a stream's records are in its track.
-    position_by_stream: BTreeMap<StreamId, Lsn>,
     last_arrival: WallTime,
 }
 
@@ -163,11 +201,11 @@ impl Replay<'_> {
         checkpoint: &Checkpoint,
     ) -> Result<(), RecoverError> {
         for saved in &checkpoint.streams {
-            if !assembly.contains(saved.recording) {
+            let path = self.incoming.track(saved.recording, saved.number);
+            if !assembly.contains(saved.recording) && !path.exists() {
                 // Published, or refused, since the checkpoint.
                 continue;
             }
-            let path = self.incoming.track(saved.recording, saved.number);
             let size = cut(&path, saved.track_size).map_err(|source| RecoverError::Disk {
                 path: path.clone(),
                 source,
@@ -180,7 +218,6 @@ impl Replay<'_> {
             match AssembledStream::resume(saved.recording, size, now, &saved.assembly) {
                 Ok((stream, counts)) => {
                     self.counts.insert(saved.stream, counts);
-                    self.position_by_stream.insert(saved.stream, Lsn(saved.lsn));
                     assembly.restore_stream(stream);
                 }
                 Err(error) => {
@@ -215,8 +252,7 @@ impl Replay<'_> {
             })?;
         while let Some(record) = recovery.next_record() {
             self.last_arrival = self.last_arrival.max(record.arrival);
-            let position = self.position_by_stream.get(&record.stream).copied();
-            if record.lsn.0 >= checkpoint.lsn && position.is_none_or(|from| record.lsn >= from) {
+            if record.lsn.0 >= checkpoint.lsn {
                 let counts = &self.counts;
                 let mut live = |stream: &AssembledStream| live_of(counts, stream);
                 assembly.handle_record(&record, &mut live);
@@ -274,19 +310,18 @@ impl Replay<'_> {
                 life,
                 ..recording
             };
-            let payload = holdfast_shard::encode_recording(&ended);
             let counts = &self.counts;
             let mut live = |stream: &AssembledStream| live_of(counts, stream);
-            let record = note(at, now, records::RECORDING, &payload);
-            assembly.handle_record(&record, &mut live);
-            self.carry_out(assembly);
+            assembly.end_recording(ended, at, now, &mut live);
+            // The journal does not know of it: the state file alone does.
+            self.carry_out_with(assembly, replace_durably);
         }
         let from = if self.last_arrival == WallTime(0) {
             now
         } else {
             self.last_arrival
         };
-        assembly.handle_outage(from, now, &note(at, now, 0, &[]));
+        assembly.handle_outage(from, now, &note(at, now));
         for recording in assembly.active() {
             info!(recording = %recording.id, "goes on");
         }
@@ -303,63 +338,82 @@ impl Replay<'_> {
         streams
     }
 
-    /// Carries out what the assembly asks for. Publishing waits for the publishing threads.
+    /// Carries out what the assembly asks for.
     fn carry_out(&self, assembly: &mut Assembly) {
+        self.carry_out_with(assembly, incoming::replace);
+    }
+
+    fn carry_out_with(
+        &self,
+        assembly: &mut Assembly,
+        save_state: fn(&Path, &[u8]) -> io::Result<()>,
+    ) {
         while let Some(order) = assembly.poll_order() {
-            let result = match order {
-                DiskOrder::SaveState { recording, bytes } => self
-                    .incoming
-                    .save_state(recording, &bytes)
-                    .err()
-                    .map(|error| DiskResult::WriteFailed {
-                        recording,
-                        error: told(&error),
-                    }),
-                DiskOrder::WriteDocument {
+            let Some(result) = self.carry_out_one(order, save_state) else {
+                continue;
+            };
+            if let Some(Finished::Failed(recording, error)) = assembly.handle_result(result) {
+                error!(%recording, %error, "a file of a recording could not be written");
+            }
+        }
+    }
+
+    fn carry_out_one(
+        &self,
+        order: DiskOrder,
+        save_state: fn(&Path, &[u8]) -> io::Result<()>,
+    ) -> Option<DiskResult> {
+        match order {
+            DiskOrder::SaveState { recording, bytes } => {
+                let saved = save_state(&self.incoming.state(recording), &bytes);
+                let error = told(&saved.err()?);
+                Some(DiskResult::WriteFailed { recording, error })
+            }
+            DiskOrder::WriteDocument {
+                recording,
+                name,
+                bytes,
+            } => {
+                let written = self.incoming.write_document(recording, &name, &bytes);
+                let error = told(&written.err()?);
+                Some(DiskResult::DocumentFailed {
                     recording,
                     name,
                     bytes,
-                } => self
-                    .incoming
-                    .write_document(recording, &name, &bytes)
-                    .err()
-                    .map(|error| DiskResult::WriteFailed {
-                        recording,
-                        error: told(&error),
-                    }),
-                DiskOrder::WriteTrack {
-                    recording,
-                    number,
+                    error,
+                })
+            }
+            DiskOrder::WriteTrack {
+                recording,
+                number,
+                slot,
+                offset,
+                bytes,
+            } => {
+                // A track that begins anew: what an earlier try has left must not follow it.
+                let begun = if offset == 0 {
+                    cut(&self.incoming.track(recording, number), 0).map(|_| ())
+                } else {
+                    Ok(())
+                };
+                let write = |()| self.incoming.write_track(recording, number, offset, &bytes);
+                let result = begun.and_then(write).map_err(|error| told(&error));
+                Some(DiskResult::TrackWritten {
                     slot,
+                    recording,
                     offset,
                     bytes,
-                } => {
-                    let written = self.incoming.write_track(recording, number, offset, &bytes);
-                    let result = written.map_err(|error| told(&error));
-                    Some(DiskResult::TrackWritten {
-                        slot,
-                        recording,
-                        offset,
-                        bytes,
-                        result,
-                    })
-                }
-                DiskOrder::Remove { recording } => {
-                    if let Err(error) = self.incoming.remove(recording) {
-                        warn!(%recording, %error, "what is left of a recording stays");
-                    }
-                    None
-                }
-                DiskOrder::Publish { .. } | DiskOrder::Sync | DiskOrder::SaveCheckpoint { .. } => {
-                    None
-                }
-            };
-            if let Some(result) = result
-                && let Some(holdfast_shard::Finished::Failed(recording, error)) =
-                    assembly.handle_result(result)
-            {
-                error!(%recording, %error, "a file of a recording could not be written");
+                    result,
+                })
             }
+            DiskOrder::Remove { recording } => {
+                if let Err(error) = self.incoming.remove(recording) {
+                    warn!(%recording, %error, "what is left of a recording stays");
+                }
+                None
+            }
+            // Publishing waits for its threads; the recovery itself syncs and makes the checkpoint.
+            DiskOrder::Publish { .. } | DiskOrder::Sync | DiskOrder::SaveCheckpoint { .. } => None,
         }
     }
 }
@@ -369,15 +423,15 @@ fn live_of(counts: &BTreeMap<StreamId, LiveCounts>, stream: &AssembledStream) ->
 }
 
 /// A record that is not in the journal.
-fn note(lsn: Lsn, arrival: WallTime, kind: u8, payload: &[u8]) -> RecordRef<'_> {
+fn note(lsn: Lsn, arrival: WallTime) -> RecordRef<'static> {
     RecordRef {
         lsn,
-        kind,
+        kind: 0,
         flags: 0,
         source: 0,
         stream: StreamId(0),
         arrival,
-        payload,
+        payload: &[],
     }
 }
 
@@ -509,6 +563,7 @@ fn open_segment(path: PathBuf) -> Result<SegmentFile<Segment>, RecoverError> {
         }
     });
     let file = locked.ok_or_else(|| RecoverError::Locked { path: path.clone() })?;
+    file.sync_all().map_err(disk)?;
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
