@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_manifest::{Gap, GapCause, JitterMs, Mark, SsrcSeen, Stream};
+use holdfast_manifest::{DirectionChange, Gap, GapCause, JitterMs, Mark, SsrcSeen, Stream};
 
 use crate::format::Lsn;
 use crate::limits::SOURCES_MAX;
@@ -43,6 +43,8 @@ pub struct TrackReport {
     pub gaps_omitted: u64,
     /// What happened, in order of time.
     pub marks: Vec<Mark>,
+    /// Each direction that was answered.
+    pub directions: Vec<DirectionChange>,
     /// Marks that are not listed.
     pub marks_omitted: u64,
     /// Channel it is heard in, if it is.
@@ -115,6 +117,7 @@ impl TrackReport {
         report.count_sources(&timeline);
         report.raise_flags(&timeline, totals);
         (report.marks, report.marks_omitted) = timeline.marks.into_list(origin);
+        report.directions = timeline.directions;
         report.header = timeline.header;
         report.counters = timeline.counters;
         report.addresses = timeline.addresses;
@@ -177,6 +180,7 @@ impl TrackReport {
         stream.gaps = self.gaps.clone();
         stream.gaps_omitted = self.gaps_omitted;
         stream.marks = self.marks.clone();
+        stream.directions = self.directions.clone();
         stream.marks_omitted = self.marks_omitted;
         stream.channel = self.channel;
         stream.rendered = self.rendered;

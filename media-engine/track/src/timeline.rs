@@ -27,7 +27,7 @@ mod spans;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_manifest::MarkKind;
+use holdfast_manifest::{DirectionChange, MarkKind};
 use holdfast_rtp::{
     ClockRate, Codec, CodecKind, ExtTimestamp, PayloadMap, PayloadType, RtpPacket, SequenceTracker,
     Sequenced,
@@ -98,6 +98,10 @@ pub struct Timeline {
     pub(crate) runs: Vec<Run>,
     pub(crate) totals: Totals,
     pub(crate) marks: Marks,
+    /// Each direction that was answered, with its time.
+    pub(crate) directions: Vec<DirectionChange>,
+    /// Time of the first record.
+    begun: Option<WallTime>,
     pub(crate) overlays: Vec<Overlay>,
     /// Where there is audio that is not rendered, with the number of packets.
     pub(crate) unrendered: Vec<(Span, u64)>,
@@ -168,6 +172,8 @@ impl Timeline {
             runs: Vec::new(),
             totals: Totals::default(),
             marks: Marks::new(started),
+            directions: Vec::new(),
+            begun: None,
             overlays: Vec::new(),
             unrendered: Vec::new(),
             unrendered_codecs: BTreeMap::new(),
@@ -206,6 +212,7 @@ impl Timeline {
             }
             Kind::Header => {
                 if let Ok(header) = StreamHeader::decode(record.payload) {
+                    self.begun = Some(record.arrival);
                     self.header = Some(header);
                 }
             }

@@ -1,6 +1,6 @@
 //! What a track tells besides audio: telephone-events, RTCP, marks of the engine.
 
-use holdfast_manifest::{GapCause, MarkKind};
+use holdfast_manifest::{DirectionChange, GapCause, MarkKind};
 use holdfast_rtp::rtcp::{Compound, RtcpPacket};
 use holdfast_rtp::{ClockRate, Digit, EventReceiver};
 use holdfast_units::WallTime;
@@ -8,7 +8,7 @@ use holdfast_units::WallTime;
 use super::source::Item;
 use super::{Overlay, RATE, SKEW_MAX, Sink, Span, Timeline, payload_map, samples_between};
 use crate::format::{Flags, Record};
-use crate::limits::{GAPS_MAX, OVERLAYS_MAX};
+use crate::limits::{GAPS_MAX, MARKS_MAX, OVERLAYS_MAX};
 use crate::payload::TrackMark;
 
 impl Timeline {
@@ -111,6 +111,8 @@ impl Timeline {
     /// Takes a mark of the engine.
     pub(super) fn handle_mark(&mut self, at: WallTime, mark: TrackMark, sink: &mut Sink<'_>) {
         let position = |time| samples_between(self.started, time);
+        // What the stream begins with is no change.
+        let is_change = self.begun != Some(at);
         match mark {
             TrackMark::Pause => {
                 let here = position(at);
@@ -127,12 +129,23 @@ impl Timeline {
             }
             TrackMark::Codecs(codecs) => {
                 self.codecs = payload_map(&codecs);
-                self.marks.add_at(at, MarkKind::CodecsChange);
+                if is_change {
+                    self.marks.add_at(at, MarkKind::CodecsChange);
+                }
             }
-            TrackMark::Label(label) => self.marks.add_at(at, MarkKind::LabelChange { label }),
+            TrackMark::Label(label) => {
+                if is_change {
+                    self.marks.add_at(at, MarkKind::LabelChange { label });
+                }
+            }
             TrackMark::Direction(direction) => {
-                self.marks
-                    .add_at(at, MarkKind::DirectionChange { direction });
+                if self.directions.len() < MARKS_MAX {
+                    self.directions.push(DirectionChange { at, direction });
+                }
+                if is_change {
+                    self.marks
+                        .add_at(at, MarkKind::DirectionChange { direction });
+                }
             }
             TrackMark::EngineRestart => self.marks.add_at(at, MarkKind::EngineRestart),
             TrackMark::Outage { from, to } => {
