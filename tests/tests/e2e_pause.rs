@@ -12,7 +12,7 @@ use holdfast_e2e::wait::wait_for;
 use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::pattern::{LegKey, payload};
 use holdfast_load::verify::{LegTruth, check_recording};
-use holdfast_manifest::{GapCause, MarkKind, Stream};
+use holdfast_manifest::{Direction, GapCause, MarkKind, Stream};
 
 #[test]
 fn what_is_said_while_paused_is_nowhere_and_the_same_file_goes_on() {
@@ -95,6 +95,19 @@ fn assert_marked(streams: &[Stream], paused_before_ms: u64) {
             mark.unwrap_or_else(|| panic!("no {kind:?}: {:?}", stream.marks))
                 .at_ms
         };
+        let directions: Vec<_> = stream
+            .directions
+            .iter()
+            .map(|change| change.direction)
+            .collect();
+        assert_eq!(
+            directions,
+            [
+                Direction::Recvonly,
+                Direction::Inactive,
+                Direction::Recvonly
+            ]
+        );
         let (pause, resume) = (at(&MarkKind::Pause), at(&MarkKind::Resume));
         assert!(
             pause < paused_before_ms && pause + 1_000 < resume,
