@@ -12,7 +12,7 @@ use holdfast_e2e::wait::wait_for;
 use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::pattern::{LegKey, payload};
 use holdfast_load::verify::{LegTruth, check_recording};
-use holdfast_manifest::{Direction, GapCause, MarkKind, Stream};
+use holdfast_manifest::{Direction as Answered, GapCause, MarkKind, Stream};
 
 #[test]
 fn what_is_said_while_paused_is_nowhere_and_the_same_file_goes_on() {
@@ -102,11 +102,7 @@ fn assert_marked(streams: &[Stream], paused_before_ms: u64) {
             .collect();
         assert_eq!(
             directions,
-            [
-                Direction::Recvonly,
-                Direction::Inactive,
-                Direction::Recvonly
-            ]
+            [Answered::Recvonly, Answered::Inactive, Answered::Recvonly]
         );
         let (pause, resume) = (at(&MarkKind::Pause), at(&MarkKind::Resume));
         assert!(
