@@ -10,9 +10,12 @@
 mod block;
 mod control;
 mod disk;
+mod drop_rule;
 mod incoming;
+mod ingest;
 mod publish;
 mod recovery;
+mod rings;
 mod segments;
 mod shard_loop;
 
@@ -29,7 +32,7 @@ use crossbeam_channel::{bounded, unbounded};
 use holdfast_control::ShardPorts;
 use holdfast_journal::{Shard, WriterConfig};
 use holdfast_rtp::{GuardConfig, SourcePolicy};
-use holdfast_settings::{IngestKind, LoadError, LogFormat, Settings};
+use holdfast_settings::{LoadError, LogFormat, Settings};
 use holdfast_shard::ShardConfig;
 use holdfast_sys::seqpacket::Listener;
 use tracing::{error, info, warn};
@@ -74,10 +77,8 @@ enum StartError {
     Thread(#[source] std::io::Error),
     #[error("no shard could start: see above")]
     NoShard,
-    #[error(
-        "media.ingest = \"packet-ring\" is not built into this version; use \"auto\" or \"udp\""
-    )]
-    Ingest,
+    #[error("media.ingest = \"packet-ring\" cannot be had")]
+    Ring(#[source] rings::RingsError),
 }
 
 fn main() -> ExitCode {
@@ -103,9 +104,6 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: &Settings) -> Result<(), StartError> {
-    if settings.media.ingest == IngestKind::PacketRing {
-        return Err(StartError::Ingest);
-    }
     raise_descriptor_limit();
     for folder in [
         &settings.node.state_dir,
@@ -120,6 +118,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     }
     let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
     let slices = slices(settings);
+    // Before anything that takes time: what arrives meanwhile waits in the rings.
+    let ingests = ingest::choose(settings, &slices).map_err(StartError::Ring)?;
     let incoming = Incoming::new(settings.recordings.incoming_dir.clone());
     let recovered = recovery::recover(&recovery::Settings {
         journal_dir: &settings.journal.dir,
@@ -141,7 +141,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let (ready_sender, ready) = bounded(slices.len());
     let stop = Arc::new(AtomicBool::new(false));
     let (mut commands, mut threads) = (Vec::new(), Vec::new());
-    for (index, one) in recovered.into_iter().enumerate() {
+    for ((index, one), ingest) in recovered.into_iter().enumerate().zip(ingests.shards) {
         let (command_sender, command_queue) = unbounded();
         let checkpoint = recovery::checkpoint_path(&settings.journal.dir, index as u16);
         let disk =
@@ -154,6 +154,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
             recovered: one,
             tick: settings.media.tick,
             packet_size_max: settings.media.packet_size_max as usize,
+            ingest,
             commands: command_queue,
             events: event_sender.clone(),
             disk,
@@ -176,7 +177,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         fs::create_dir_all(folder).map_err(socket)?;
     }
     let listener = Listener::bind(path).map_err(socket)?;
-    info!(socket = %path.display(), shards = slices.len(), ingest = "udp", "ready");
+    info!(socket = %path.display(), shards = slices.len(), ingest = ingests.name, "ready");
     let control = Control {
         instance: u64::from_le_bytes(random_bytes()),
         slices,
@@ -189,6 +190,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     control::run(control, listener).map_err(StartError::Thread)?;
     finish(threads, publishers, settings.lifecycle.shutdown_timeout);
     let _ = fs::remove_file(path);
+    drop(ingests.rule);
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::block::Block;
 use crate::disk::Disk;
+use crate::ingest::{IngestWatch, ShardIngest};
 use crate::recovery::Recovered;
 use crate::segments::Segments;
 
@@ -44,6 +45,7 @@ pub struct ShardSetup {
     pub recovered: Recovered,
     pub tick: Duration,
     pub packet_size_max: usize,
+    pub ingest: ShardIngest,
     pub commands: Receiver<Command>,
     pub events: Sender<(usize, ShardEvent)>,
     pub disk: Disk,
@@ -56,6 +58,7 @@ pub struct ShardSetup {
 struct State {
     shard: Shard<Block>,
     ingest: Box<dyn Ingest>,
+    watch: IngestWatch,
     segments: Segments,
     disk: Disk,
     events: Sender<(usize, ShardEvent)>,
@@ -84,9 +87,12 @@ pub fn start(setup: ShardSetup) -> io::Result<std::thread::JoinHandle<()>> {
 async fn run(setup: ShardSetup) {
     let index = usize::from(setup.config.index);
     let ports = setup.config.ports;
-    let ingest = match UdpIngest::new(ports.first, ports.last, setup.packet_size_max) {
-        Ok(ingest) => Box::new(ingest),
-        Err(error) => return error!(shard = index, %error, "no ingest for a shard"),
+    let ingest: Box<dyn Ingest> = match setup.ingest {
+        ShardIngest::Ring(ingest) => ingest,
+        ShardIngest::Udp => match UdpIngest::new(ports.first, ports.last, setup.packet_size_max) {
+            Ok(ingest) => Box::new(ingest),
+            Err(error) => return error!(shard = index, %error, "no ingest for a shard"),
+        },
     };
     let Recovered {
         assembly,
@@ -105,6 +111,7 @@ async fn run(setup: ShardSetup) {
     let state = State {
         shard,
         ingest,
+        watch: IngestWatch::default(),
         segments,
         disk,
         events,
@@ -156,6 +163,7 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
         if let Err(error) = ingest.poll(POLL_BUDGET, &mut sink, &mut |drop| drops.push(drop)) {
             error!(%error, "the ingest of a shard fails");
         }
+        ingest.handle_position(shard.next_lsn().0);
         for drop in drops {
             shard.handle_drops(wall, drop.port, drop.count);
         }
@@ -172,6 +180,12 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
     }
     state.borrow_mut().shard.handle_tick(now, wall);
     carry_out(state);
+    {
+        let state = &mut *state.borrow_mut();
+        // Release is the acknowledgement: what the journal holds need not wait in the ring.
+        state.ingest.release(state.shard.committed_lsn().0);
+        state.watch.look(now, state.index, state.ingest.as_mut());
+    }
     state.borrow().shard.is_idle()
 }
 

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::check::{Checker, quoted};
 use crate::document::Document;
 use crate::problem::SettingsError;
+use crate::quantity::display_size;
 use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordings, RawSip};
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, Node, PlainInvite, PortRange, Recordings, Settings, Sip, SipListen, SipTransport,
-    SourcePolicy,
+    MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
+    SipListen, SipTransport, SourcePolicy,
 };
 use crate::{clash, limits};
 
@@ -25,7 +26,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let mut checker = Checker::new(&line_by_key, problems);
     let node = node(&mut checker, &raw.node);
     let sip = sip(&mut checker, &raw.sip);
-    let media = media(&mut checker, &raw.media);
+    let media = media(&mut checker, &raw.media, sip.max_calls);
     let journal = journal(&mut checker, &raw.journal, &node.state_dir);
     let recordings = recordings(&mut checker, &raw.recordings);
     let lifecycle = lifecycle(&mut checker, &raw.lifecycle);
@@ -215,7 +216,7 @@ fn server_header(checker: &mut Checker<'_>, text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
+fn media(checker: &mut Checker<'_>, raw: &RawMedia, max_calls: u32) -> Media {
     Media {
         ingest: checker.choice(
             "media.ingest",
@@ -232,6 +233,8 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
         },
         ports: ports(checker, &raw.ports),
         cores: cores(checker, &raw.cores),
+        interface: interface(checker, &raw.interface),
+        ring_size: ring_size(checker, &raw.ring_size, max_calls, raw.cores.len()),
         tick: checker.duration("media.tick", &raw.tick, &limits::TICK),
         commit_interval: checker.duration(
             "media.commit_interval",
@@ -268,6 +271,37 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia) -> Media {
             &limits::PACKET_SIZE,
         ),
     }
+}
+
+fn interface(checker: &mut Checker<'_>, text: &str) -> MediaInterface {
+    if text == "auto" {
+        return MediaInterface::Auto;
+    }
+    // What the kernel takes as a name.
+    let is_fit = |c: char| c.is_ascii_graphic() && !"/:\"".contains(c);
+    let length_max = limits::INTERFACE_NAME_LENGTH_MAX;
+    if text.is_empty() || text.len() > length_max || !text.chars().all(is_fit) {
+        let allowed = "\"auto\" or the name of a network interface, such as \"eth0\"";
+        checker.not_allowed("media.interface", quoted(text), allowed);
+    }
+    MediaInterface::Named(text.to_owned())
+}
+
+fn ring_size(checker: &mut Checker<'_>, text: &str, max_calls: u32, cores: usize) -> u64 {
+    let smallest = limits::RING_SIZE_PER_CORE_MIN.saturating_mul(cores as u64);
+    if text == "auto" {
+        return (u64::from(max_calls) * limits::RING_SIZE_PER_CALL).max(smallest);
+    }
+    let size = checker.size("media.ring_size", text, &limits::RING_SIZE);
+    if checker.is_good("media.ring_size") && checker.is_good("media.cores") && size < smallest {
+        checker.clash(
+            "media.ring_size",
+            quoted(text),
+            format_args!("{cores} cores of media.cores"),
+            format_args!("give each {}", display_size(limits::RING_SIZE_PER_CORE_MIN)),
+        );
+    }
+    size
 }
 
 fn ports(checker: &mut Checker<'_>, text: &str) -> PortRange {

@@ -28,8 +28,8 @@ pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};
 pub use settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, Node, PlainInvite, PortRange, Recordings, Settings, Sip, SipListen, SipTransport,
-    SourcePolicy,
+    MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
+    SipListen, SipTransport, SourcePolicy,
 };
 
 /// The shipped settings file: every key with its default and one comment.

@@ -53,6 +53,16 @@ pub const SESSION_EXPIRES: RangeInclusive<Duration> = seconds(90)..=seconds(86_4
 /// Length of one recording.
 pub const CALL_DURATION: RangeInclusive<Duration> = seconds(60)..=seconds(7 * 86_400);
 
+/// Octets of a network interface's name: the kernel's `IFNAMSIZ` with the closing NUL.
+pub const INTERFACE_NAME_LENGTH_MAX: usize = 15;
+/// Packet rings of one interface.
+pub const RING_SIZE: RangeInclusive<u64> = 8 * MIB..=64 * GIB;
+/// The least that a shard can work with.
+pub const RING_SIZE_PER_CORE_MIN: u64 = 8 * MIB;
+/// What a call takes of the rings by default: 2 s of 2 streams of 50 packets a second, each of
+/// which takes 304 octets there as G.711, and some blocks are not full.
+pub const RING_SIZE_PER_CALL: u64 = 2 * 2 * 50 * 400;
+
 /// UDP ports media may take: below 1024 they belong to the system.
 pub const MEDIA_PORTS: RangeInclusive<u16> = 1_024..=65_535;
 /// Ports each core needs: RTP and RTCP of the two streams of one call.
@@ -91,5 +101,6 @@ pub const DISK_FILL: RangeInclusive<u8> = 50..=99;
 /// Time a clean stop may take.
 pub const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = seconds(1)..=seconds(600);
 
+const _: () = assert!(*RING_SIZE.start() == RING_SIZE_PER_CORE_MIN);
 const _: () = assert!(*METADATA_SIZE.end() < *SIP_MESSAGE_SIZE.end());
 const _: () = assert!(SEGMENT_SIZE.start().is_multiple_of(SEGMENT_SIZE_STEP));

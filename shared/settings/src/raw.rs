@@ -51,6 +51,8 @@ pub(crate) struct RawSip {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawMedia {
     pub ingest: String,
+    pub interface: String,
+    pub ring_size: String,
     pub address: String,
     pub ports: String,
     pub cores: Vec<i64>,
@@ -134,6 +136,8 @@ impl Default for RawMedia {
     fn default() -> Self {
         Self {
             ingest: "auto".to_owned(),
+            interface: "auto".to_owned(),
+            ring_size: "auto".to_owned(),
             address: "auto".to_owned(),
             ports: "10000-19999".to_owned(),
             cores: vec![0],

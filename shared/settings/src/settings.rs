@@ -145,6 +145,10 @@ pub enum PlainInvite {
 pub struct Media {
     /// How packets come in.
     pub ingest: IngestKind,
+    /// Where the packet ring takes them.
+    pub interface: MediaInterface,
+    /// Octets of the packet rings of one interface, of all shards together.
+    pub ring_size: u64,
     /// Local address in SDP.
     pub address: MediaAddress,
     /// All ports of all shards; see [`Media::shard_ports`].
@@ -187,12 +191,21 @@ impl Media {
 /// How packets come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestKind {
-    /// The best that is built in: plain UDP sockets.
+    /// The packet ring where it can be had, else plain UDP sockets.
     Auto,
-    /// The packet ring, which is not built in yet: no start.
+    /// The packet ring, or no start.
     PacketRing,
     /// Plain UDP sockets.
     Udp,
+}
+
+/// Where the packet ring takes packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaInterface {
+    /// At the interfaces that carry the addresses media is sent to, and the loopback.
+    Auto,
+    /// At this one alone, frames of its VLANs included.
+    Named(String),
 }
 
 /// The local address that SDP names for media.

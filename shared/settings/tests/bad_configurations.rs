@@ -154,6 +154,12 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"ring\"",
         "\"auto\", \"packet-ring\", \"udp\"",
     ),
+    ("media", "interface", "\"\"", INTERFACE),
+    ("media", "interface", "\"eth0/1\"", INTERFACE),
+    ("media", "interface", "\"eth0:1\"", INTERFACE),
+    ("media", "interface", "\"sixteen-octets-x\"", INTERFACE),
+    ("media", "ring_size", "\"7 MiB\"", "8 MiB to 64 GiB"),
+    ("media", "ring_size", "\"65 GiB\"", "8 MiB to 64 GiB"),
     ("media", "address", "\"localhost\"", HOST),
     ("media", "ports", "\"10001-19999\"", PORTS),
     ("media", "ports", "\"10000-20000\"", PORTS),
@@ -211,6 +217,7 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("log", "format", "\"xml\"", "\"text\", \"json\""),
 ];
 const HOST: &str = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
+const INTERFACE: &str = "\"auto\" or the name of a network interface, such as \"eth0\"";
 const PORTS: &str = "an even first and a higher, odd last port within 1024 to 65535, \
                      such as \"10000-19999\"";
 
@@ -297,6 +304,10 @@ const CLASHES: &[(&str, &str)] = &[
         "[media]\nports = \"10000-10009\"\ncores = [0, 1, 2]",
         "line 2: media.ports = \"10000-10009\": 10 ports for 3 cores of media.cores; each core \
              needs 4: give at least 12 ports",
+    ),
+    (
+        "[media]\nring_size = \"15 MiB\"\ncores = [0, 1]",
+        "line 2: media.ring_size = \"15 MiB\": 2 cores of media.cores; give each 8 MiB",
     ),
     (
         "[media]\ncores = [0, 1, 0]",

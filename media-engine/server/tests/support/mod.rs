@@ -11,6 +11,7 @@ use holdfast_control::{
 use holdfast_manifest::{Codec, EndReason, Manifest};
 use holdfast_sys::seqpacket::Connection;
 use holdfast_units::{RecordingId, StreamId, WallTime};
+use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 /// Longest that anything is waited for: only a failing test waits that long.
@@ -22,36 +23,83 @@ pub struct Engine {
     child: Option<Child>,
 }
 
+/// Whether this test binary tests the packet ring: then its name says so.
+pub fn is_ring() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_ring")
+}
+
+/// Moves this thread, and what it starts, into a network of its own; `false`, and a word about it,
+/// where it may not. Rings and rules then touch nothing but the test.
+fn enter_network() -> bool {
+    if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+        eprintln!("SKIPPED: the packet ring is tested in a network namespace: {error}");
+        return false;
+    }
+    let ip = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    if !ip.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no ip (apt-get install iproute2)");
+        return false;
+    }
+    true
+}
+
 impl Engine {
-    /// Starts one with these ports. Each test has a range of its own.
-    pub fn start(first_port: u16, last_port: u16) -> Self {
+    /// Starts one with these ports. Each test has a range of its own. `None`, and a word about it,
+    /// where this process may not.
+    pub fn start(first_port: u16, last_port: u16) -> Option<Self> {
         Self::start_with(first_port, last_port, "")
     }
 
     /// The same with further lines of the `[media]` table.
-    pub fn start_with(first_port: u16, last_port: u16, media: &str) -> Self {
+    pub fn start_with(first_port: u16, last_port: u16, media: &str) -> Option<Self> {
+        let mut engine = Self::prepare(first_port, last_port, media)?;
+        engine.restart();
+        Some(engine)
+    }
+
+    /// All that one needs to start.
+    pub fn prepare(first_port: u16, last_port: u16, media: &str) -> Option<Self> {
+        if is_ring() && !enter_network() {
+            return None;
+        }
+        let ingest = match (media.contains("ingest ="), is_ring()) {
+            (true, _) => "",
+            (false, true) => "ingest = \"packet-ring\"\nring_size = \"8 MiB\"",
+            (false, false) => "ingest = \"udp\"",
+        };
         let dir = tempfile::tempdir().expect("a folder");
         let root = dir.path().display();
         let settings = format!(
             "[node]\nstate_dir = \"{root}/state\"\ncontrol_socket = \"{root}/control.sock\"\n\
-             [media]\ningest = \"udp\"\nports = \"{first_port}-{last_port}\"\n{media}\n\
+             [media]\n{ingest}\nports = \"{first_port}-{last_port}\"\n{media}\n\
              [recordings]\ndir = \"{root}/recordings\"\n\
              [journal]\nsegment_size = \"8 MiB\"\n"
         );
         std::fs::write(dir.path().join("holdfast.toml"), settings).expect("settings are written");
-        let mut engine = Self { dir, child: None };
-        engine.restart();
-        engine
+        Some(Self { dir, child: None })
     }
 
     /// Starts the process again.
     pub fn restart(&mut self) {
-        let child = Command::new(env!("CARGO_BIN_EXE_holdfast-media"))
-            .arg("--config")
-            .arg(self.dir.path().join("holdfast.toml"))
-            .stdin(Stdio::null())
-            .spawn();
-        self.child = Some(child.expect("the engine starts"));
+        self.start_behind(&[]).expect("the engine starts");
+    }
+
+    /// The same behind the words of another command.
+    pub fn start_behind(&mut self, before: &[&str]) -> std::io::Result<()> {
+        self.child = Some(self.command(before).spawn()?);
+        Ok(())
+    }
+
+    /// The process, behind the words of another command.
+    pub fn command(&self, before: &[&str]) -> Command {
+        let engine = env!("CARGO_BIN_EXE_holdfast-media");
+        let config = self.dir.path().join("holdfast.toml");
+        let mut words = before.iter().copied().chain([engine, "--config"]);
+        let mut command = Command::new(words.next().expect("the engine"));
+        command.args(words).arg(config).stdin(Stdio::null());
+        command
     }
 
     /// Kills it as the kernel does: nothing of it runs any more when this returns.
