@@ -6,6 +6,8 @@
 //! The invariant that matters: [`FromEngine::Applied`] leaves only when the streams of that revision
 //! receive and the journal holds everything that was said of the recording until then.
 
+mod upkeep;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,14 +17,13 @@ use holdfast_journal::{Committed, Full, Lsn, NewRecord, Writer};
 use holdfast_rtp::GuardConfig;
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
-use crate::assembled::{AssembledStream, LiveCounts};
+use crate::assembled::LiveCounts;
 use crate::assembly::{Assembly, Finished};
 use crate::checkpoint::Checkpointer;
 use crate::desire::{LiveRecording, Opening};
 use crate::disk::{DiskOrder, DiskResult};
 use crate::documents::Documents;
-use crate::limits::{ASSEMBLE_BATCHES, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS};
-use crate::live::{LiveStream, Passage, Unwritten, packet_time};
+use crate::live::{LiveStream, Passage, packet_time};
 use crate::output::{Command, Datagram, Notice, Output, ShardEvent, ShardStatistics};
 use crate::random::Random;
 use crate::reconcile::Peer;
@@ -383,156 +384,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     pub(crate) fn tell(&mut self, message: FromEngine) {
         self.outputs
             .push_back(Output::Event(ShardEvent::Tell(message)));
-    }
-
-    /// A datagram that passed the guard was not taken by the journal.
-    #[cold]
-    fn handle_unwritten(&mut self, pair: u16, count: u32, arrival: WallTime) {
-        self.statistics.unwritten += u64::from(count);
-        self.journal_failing = true;
-        self.note_loss(pair, count, arrival);
-    }
-
-    fn note_loss(&mut self, pair: u16, count: u32, arrival: WallTime) {
-        if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
-            if stream.unwritten.count == 0 {
-                stream.unwritten.from = arrival;
-                self.unwritten.push(pair);
-            }
-            stream.unwritten.count = stream.unwritten.count.saturating_add(count);
-        }
-    }
-
-    /// Writes down what could not be kept, as soon as the journal takes records again.
-    pub(crate) fn write_losses(&mut self, now: MonoTime, wall: WallTime) {
-        while let Some(&pair) = self.unwritten.last() {
-            if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
-                let lost = stream.unwritten;
-                let record = NewRecord {
-                    kind: records::DROPS,
-                    flags: 0,
-                    source: pair,
-                    stream: stream.desired.id,
-                    arrival: wall,
-                };
-                let parts: [&[u8]; 2] = [&lost.count.to_le_bytes(), &lost.from.0.to_le_bytes()];
-                if self.journal.append(now, &record, &parts).is_err() {
-                    return;
-                }
-                stream.unwritten = Unwritten::default();
-                let stream = stream.desired.id;
-                let count = lost.count;
-                self.outputs
-                    .push_back(Output::Notice(Notice::Dropped { stream, count }));
-            }
-            self.unwritten.pop();
-        }
-        self.journal_failing = false;
-    }
-
-    /// Takes committed records into the tracks, a batch at a time, unless the disk is behind.
-    fn assemble(&mut self, wall: WallTime) {
-        while let Some(batch) = self.journal.poll_committed() {
-            self.committed.push_back(batch);
-        }
-        for _ in 0..ASSEMBLE_BATCHES {
-            if self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
-                return;
-            }
-            let Some(batch) = self.committed.pop_front() else {
-                return;
-            };
-            let (live, ended, first) =
-                (&self.live, &mut self.ended_counts, self.config.ports.first);
-            // Asked for at a stream's end, and never again.
-            let mut counts = |stream: &AssembledStream| {
-                let ended = ended.remove(&stream.id());
-                counts_of(live, ended, first, stream)
-            };
-            let mut oldest = wall;
-            for record in batch.records() {
-                oldest = oldest.min(record.arrival);
-                self.assembly.handle_record(&record, &mut counts);
-            }
-            let after_us = u64::try_from(wall.since(oldest).as_micros()).unwrap_or(u64::MAX);
-            let longest = &mut self.statistics.durable_after_us_max;
-            *longest = after_us.max(*longest);
-            self.journal.offer_block(batch.into_block());
-        }
-    }
-
-    fn advance_checkpoint(&mut self, now: MonoTime) {
-        if self.assembly.has_failed() {
-            return;
-        }
-        if self.checkpointer.is_due(now) {
-            let settled = self.assembly.settled_position();
-            self.checkpointer.begin_if_due(now, settled);
-        }
-        let slots = self.assembly.stream_slots();
-        for _ in 0..CHECKPOINT_SLICE {
-            let Some(slot) = self.checkpointer.next_slot(slots) else {
-                break;
-            };
-            let (live, ended, first) = (&self.live, &self.ended_counts, self.config.ports.first);
-            let mut counts = |stream: &AssembledStream| {
-                let ended = ended.get(&stream.id()).copied();
-                counts_of(live, ended, first, stream)
-            };
-            if let Some(stream) = self.assembly.checkpoint_stream(slot, &mut counts) {
-                self.checkpointer.handle_flushed(stream);
-            }
-        }
-        if self.checkpointer.begin_sync(slots) {
-            // After all that was ordered until now.
-            while let Some(order) = self.assembly.poll_order() {
-                self.outputs.push_back(Output::Disk(order));
-            }
-            self.outputs.push_back(Output::Disk(DiskOrder::Sync));
-        }
-    }
-
-    /// Looks at a share of the streams for reports that are due.
-    fn send_reports(&mut self, now: MonoTime) {
-        let share = self.live.len().div_ceil(REPORT_TURNS);
-        for _ in 0..share {
-            let pair = self.report_cursor;
-            self.report_cursor = (pair + 1) % self.live.len();
-            self.report(now, pair);
-        }
-    }
-
-    fn tell_statistics(&mut self) {
-        let occupancy = self.journal.occupancy();
-        let segments = occupancy.segments_max.max(1);
-        let used = occupancy.segments_used * 1_000 / segments;
-        let streams = self.live.iter().flatten();
-        self.statistics.streams = streams.clone().count() as u64;
-        self.statistics.refused = streams.map(|stream| stream.refused().total()).sum();
-        self.statistics.recordings = self.recordings.len() as u64;
-        self.statistics.journal_used_permille = u16::try_from(used).unwrap_or(1_000);
-        self.statistics.journal_failing = self.journal_failing;
-        let statistics = self.statistics;
-        self.statistics.durable_after_us_max = 0;
-        self.outputs
-            .push_back(Output::Event(ShardEvent::Statistics(statistics)));
-    }
-}
-
-/// What the receiving side counted for a stream, while it lives and after.
-fn counts_of(
-    live: &[Option<Box<LiveStream>>],
-    ended: Option<LiveCounts>,
-    first_port: u16,
-    stream: &AssembledStream,
-) -> LiveCounts {
-    let pair = usize::from(stream.desired.rtp_port.wrapping_sub(first_port) >> 1);
-    match live.get(pair).and_then(Option::as_ref) {
-        Some(live) if live.desired.id == stream.id() => LiveCounts {
-            refused: *live.refused(),
-            kernel_drops: live.kernel_drops,
-        },
-        _ => ended.unwrap_or_default(),
     }
 }
 
