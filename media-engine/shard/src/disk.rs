@@ -46,7 +46,8 @@ pub enum DiskOrder {
         /// Which recording.
         recording: RecordingId,
     },
-    /// Removes what is left of a recording in progress.
+    /// Removes what is left of a recording in progress. Like any order it is carried out before the
+    /// next: a recording that was refused may come again under its id.
     Remove {
         /// Which recording.
         recording: RecordingId,

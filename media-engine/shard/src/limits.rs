@@ -12,12 +12,18 @@ pub const TRACK_PIECE_SIZE: usize = 20 * 1024;
 /// hold what is not assembled. At 20 KiB each this is 40 MiB.
 pub const PIECES_IN_FLIGHT_MAX: usize = 2_048;
 
-/// Pieces kept for use again.
-pub const PIECES_KEPT_MAX: usize = 512;
+/// Octets that a piece has room for before it grows: its own, and those of one usual packet more.
+pub const TRACK_PIECE_ROOM: usize = TRACK_PIECE_SIZE + 2 * 1024;
 
-/// Batches that are assembled in one turn, so that a backlog does not keep the ring waiting. A
-/// batch is at most a block, a mebibyte, some 5,000 packets of G.711.
-pub const ASSEMBLE_BATCHES: usize = 4;
+/// Pieces kept for use again: a checkpoint flushes all streams, so as many as may be in flight.
+pub const PIECES_KEPT_MAX: usize = PIECES_IN_FLIGHT_MAX;
+
+/// Batches that are assembled in one turn, at most, so that a commit does not keep the ring waiting
+/// for long. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
+pub const ASSEMBLE_BATCHES_MAX: usize = 4;
+
+/// One turn assembles this part of what waits, and at least one batch.
+pub const ASSEMBLE_PART: usize = 8;
 
 /// Streams whose track is flushed for a checkpoint in one turn, so that they do not all come due
 /// in the same moment.

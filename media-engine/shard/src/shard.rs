@@ -343,11 +343,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         is_durable && self.recordings.values().all(LiveRecording::is_active)
     }
 
-    /// All records below are durable in the journal.
-    pub fn committed(&self) -> Lsn {
-        self.journal.committed()
-    }
-
     /// The number that the next record gets.
     pub fn next_lsn(&self) -> Lsn {
         self.journal.next_lsn()

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use holdfast_track::{Record, encode_record};
 use holdfast_units::StreamId;
 
-use crate::limits::TRACK_PIECE_SIZE;
+use crate::limits::{TRACK_PIECE_ROOM, TRACK_PIECE_SIZE};
 
 /// The end of one track file.
 #[derive(Debug)]
@@ -49,6 +49,10 @@ impl TrackWriter {
 
     /// Appends a record. Records longer than a track takes do not come from a journal.
     pub fn append(&mut self, record: &Record<'_>) {
+        if self.gathered.capacity() == 0 {
+            // Growing step by step would copy everything some ten times.
+            self.gathered.reserve_exact(TRACK_PIECE_ROOM);
+        }
         encode_record(&mut self.gathered, record).expect("a journal's record fits into a track's");
     }
 

@@ -138,3 +138,46 @@ fn pause_and_resume_while_a_checkpoint_is_made_are_marked_once() {
         }
     }
 }
+
+#[test]
+fn streams_that_begin_while_a_checkpoint_is_made_are_not_ended_by_the_replay() {
+    use world::build::with_streams;
+    for crash in [Crash::Kill, Crash::PowerCut] {
+        for delay in 0..4 {
+            let mut world = new_world(120 + delay);
+            let mut streams: Vec<Stream> =
+                (1..=100).map(|n| stream(n, n as u16, n as u16)).collect();
+            let call = recording(1, 1, &streams);
+            world.desire(&call);
+            world.run(290 * MS);
+            let mut last = call.clone();
+            for n in 101..=115 {
+                streams.push(stream(n, n as u16, n as u16));
+                last = with_streams(&last, &streams);
+                world.desire(&last);
+                world.send(&streams[n as usize - 1], 1);
+                for _ in 0..=delay {
+                    world.work_all();
+                    world.tick(5 * MS);
+                }
+            }
+            let now = world.now;
+            world.shard().request_commit(now);
+            world.carry_out();
+            world.run(20 * MS);
+            world.restart(crash);
+            for stream in &streams[100..] {
+                world.send(stream, 2);
+            }
+            world.connect(std::slice::from_ref(&last));
+            world.desire(&ended(&last, world.wall));
+            world.run(1_000 * MS);
+            for stream in &streams[100..] {
+                let track = world.track(1, stream.number);
+                assert_eq!(track.packets.len(), 2, "{} {crash:?}", stream.number);
+                assert_eq!((track.headers, track.ends), (1, 1));
+            }
+            assert_eq!(world.shard().unknown_records(), 0);
+        }
+    }
+}

@@ -86,7 +86,8 @@ fn packets(calls: &mut Calls, rng: &mut Rng) {
 
 fn fault(calls: &mut Calls, rng: &mut Rng) {
     let faults = &mut calls.world.faults;
-    match rng.below(8) {
+    match rng.below(9) {
+        8 => faults.journal_writes += rng.below(3) as u32,
         0 => faults.tracks += rng.below(3) as u32,
         1 => faults.states += 1,
         2 => faults.documents += 1,

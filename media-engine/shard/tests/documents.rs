@@ -183,6 +183,31 @@ fn half_a_document_does_not_hold_the_journal_for_ever() {
 }
 
 #[test]
+fn a_document_that_straddles_a_checkpoint_outlives_a_power_cut() {
+    let mut world = World::new(49);
+    world.config.checkpoint_interval = 200 * MS;
+    world.restart(Crash::Kill);
+    world.connect(&[]);
+    let call = recording(1, 1, &[stream(1, 1, 0)]);
+    world.desire(&call);
+    piece(&mut world, "0001.xml", 0, false, b"first half, ");
+    world.talk(&call.streams, 0..50);
+    world.faults.disk_stalls = true;
+    piece(&mut world, "0001.xml", 12, true, b"second half");
+    let next = with_streams(&call, &call.streams);
+    world.desire(&next);
+    world.run(200 * MS);
+    assert_eq!(world.applied_revision(id(1)), Some(2));
+    world.faults.disk_stalls = false;
+    world.restart(Crash::PowerCut);
+    world.connect(std::slice::from_ref(&next));
+    world.desire(&ended(&next, world.wall));
+    world.run(1_000 * MS);
+    let found = world.published_document(1, "0001.xml");
+    assert_eq!(found, Some(b"first half, second half".to_vec()));
+}
+
+#[test]
 fn a_document_that_the_journal_does_not_take_is_told_with_the_next_revision() {
     let mut world = World::new(47);
     world.blocks = 1;
@@ -205,6 +230,30 @@ fn a_document_that_the_journal_does_not_take_is_told_with_the_next_revision() {
     world.desire(&call);
     world.run(300 * MS);
     assert_eq!(world.applied(id(1)), [(1, vec![])]);
+}
+
+#[test]
+fn a_recording_that_was_refused_can_be_tried_again_at_once() {
+    let mut world = World::new(50);
+    world.connect(&[]);
+    world.command(Command::Willing(Some(
+        holdfast_control::Unwilling::DiskFull,
+    )));
+    let call = recording(1, 1, &[stream(1, 1, 0)]);
+    piece(&mut world, "0001.xml", 0, true, b"first try");
+    world.desire(&call);
+    world.command(Command::Willing(None));
+    piece(&mut world, "0001.xml", 0, true, b"second try");
+    world.desire(&call);
+    world.run(200 * MS);
+    assert_eq!(world.refusals(id(1)).len(), 1);
+    assert_eq!(world.applied(id(1)), [(1, vec![])]);
+    let sent = world.talk(&call.streams, 0..10);
+    world.desire(&ended(&call, world.wall));
+    world.run(1_000 * MS);
+    let found = world.published_document(1, "0001.xml");
+    assert_eq!(found, Some(b"second try".to_vec()));
+    assert_eq!(world.track(1, 1).payloads(), sent[0]);
 }
 
 #[test]

@@ -85,9 +85,7 @@ impl Assembly {
                 bytes,
                 error,
             } => {
-                if self.documents.is_newest(recording, &name, &bytes) {
-                    self.failed.documents.push((recording, name, bytes));
-                }
+                self.failed.documents.push((recording, name, bytes));
                 Some(Finished::Failed(recording, error))
             }
             DiskResult::Published { recording, result } => {

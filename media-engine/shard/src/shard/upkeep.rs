@@ -9,7 +9,9 @@ use holdfast_units::{MonoTime, WallTime};
 use super::Shard;
 use crate::assembled::{AssembledStream, LiveCounts};
 use crate::disk::DiskOrder;
-use crate::limits::{ASSEMBLE_BATCHES, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS};
+use crate::limits::{
+    ASSEMBLE_BATCHES_MAX, ASSEMBLE_PART, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS,
+};
 use crate::live::{LiveStream, Unwritten};
 use crate::output::{Notice, Output, ShardEvent};
 use crate::records;
@@ -65,7 +67,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         while let Some(batch) = self.journal.poll_committed() {
             self.committed.push_back(batch);
         }
-        for _ in 0..ASSEMBLE_BATCHES {
+        let share = self.committed.len() / ASSEMBLE_PART;
+        for _ in 0..share.clamp(1, ASSEMBLE_BATCHES_MAX) {
             if self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
                 return;
             }

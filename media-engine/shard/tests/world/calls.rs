@@ -367,7 +367,7 @@ impl Calls {
         self.listen();
         self.world.told.clear();
         if let Some(process) = &self.world.process {
-            let committed = process.shard.committed().0;
+            let committed = process.shard.committed_lsn().0;
             for call in self.calls.values_mut() {
                 for (_, packets) in call.packets.values_mut() {
                     for packet in packets.iter_mut().filter(|packet| packet.lsn >= committed) {

@@ -82,18 +82,13 @@ pub enum SyncJob {
     SaveCheckpoint(Vec<u8>),
 }
 
-pub enum PublishJob {
-    Publish(RecordingId),
-    Remove(RecordingId),
-}
-
 /// The part of the world that a crash ends.
 pub struct Process {
     pub shard: Shard<Vec<u8>>,
     pub journal_ops: Vec<(holdfast_journal::Ticket, journal::Op)>,
     pub orders: VecDeque<DiskOrder>,
     pub syncs: VecDeque<SyncJob>,
-    pub publishing: Vec<PublishJob>,
+    pub publishing: Vec<RecordingId>,
     pub results: VecDeque<DiskResult>,
     /// Recordings with a write that failed.
     pub unwritten: BTreeSet<RecordingId>,

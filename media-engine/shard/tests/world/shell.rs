@@ -10,7 +10,7 @@ use holdfast_units::RecordingId;
 use super::files::{self, Files};
 use super::journal::Op;
 use super::tracks::Track;
-use super::{Crash, Process, PublishJob, Sent, SyncJob, World};
+use super::{Crash, Process, Sent, SyncJob, World};
 
 fn failed<T>(faults: &mut u32, done: T) -> Result<T, DiskError> {
     if *faults > 0 {
@@ -155,12 +155,7 @@ impl World {
                     .results
                     .push_back(DiskResult::Published { recording, result });
             }
-            DiskOrder::Publish { recording } => {
-                process.publishing.push(PublishJob::Publish(recording));
-            }
-            DiskOrder::Remove { recording } => {
-                process.publishing.push(PublishJob::Remove(recording));
-            }
+            DiskOrder::Publish { recording } => process.publishing.push(recording),
             DiskOrder::Sync => {
                 let covered = self.files.changes();
                 process.syncs.push_back(SyncJob::Sync { covered });
@@ -202,17 +197,12 @@ impl World {
 
     fn carry_out_publish(&mut self, index: usize) {
         let process = self.process.as_mut().expect("it is up");
-        match process.publishing.swap_remove(index) {
-            PublishJob::Publish(recording) => {
-                let result =
-                    failed(&mut self.faults.publishes, ()).and_then(|()| self.publish(recording));
-                let process = self.process.as_mut().expect("it is up");
-                process
-                    .results
-                    .push_back(DiskResult::Published { recording, result });
-            }
-            PublishJob::Remove(recording) => self.files.remove_below(&files::folder(recording)),
-        }
+        let recording = process.publishing.swap_remove(index);
+        let result = failed(&mut self.faults.publishes, ()).and_then(|()| self.publish(recording));
+        let process = self.process.as_mut().expect("it is up");
+        process
+            .results
+            .push_back(DiskResult::Published { recording, result });
     }
 
     /// Makes a published recording, durably, unless there is one.
@@ -267,24 +257,22 @@ impl World {
         if self.rng.chance(50)
             && let Some(order) = process.orders.pop_front()
         {
-            let order = torn(order, &mut self.rng);
-            write(&mut self.files, &mut super::Faults::default(), order);
+            if let DiskOrder::Remove { recording } = order {
+                self.remove_some(recording);
+            } else {
+                let order = torn(order, &mut self.rng);
+                write(&mut self.files, &mut super::Faults::default(), order);
+            }
         }
         if self.rng.chance(50)
             && let Some(SyncJob::SaveCheckpoint(bytes)) = process.syncs.pop_front()
         {
             self.files.replace_durably(files::CHECKPOINT, bytes);
         }
-        for job in process.publishing {
-            match job {
-                PublishJob::Publish(recording) if self.rng.chance(30) => {
-                    // Where it fails, the next start tries again.
-                    let _ = self.publish(recording);
-                }
-                PublishJob::Remove(recording) if self.rng.chance(50) => {
-                    self.remove_some(recording);
-                }
-                PublishJob::Publish(_) | PublishJob::Remove(_) => {}
+        for recording in process.publishing {
+            if self.rng.chance(30) {
+                // Where it fails, the next start tries again.
+                let _ = self.publish(recording);
             }
         }
     }
