@@ -22,7 +22,7 @@ pub const PIECES_KEPT_MAX: usize = PIECES_IN_FLIGHT_MAX;
 /// for long. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
 pub const ASSEMBLE_BATCHES_MAX: usize = 4;
 
-/// One turn assembles this part of what waits, and at least one batch.
+/// One turn assembles one part in this many of what waits, and at least one batch.
 pub const ASSEMBLE_PART: usize = 8;
 
 /// Streams whose track is flushed for a checkpoint in one turn, so that they do not all come due

@@ -67,8 +67,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         while let Some(batch) = self.journal.poll_committed() {
             self.committed.push_back(batch);
         }
-        let share = self.committed.len() / ASSEMBLE_PART;
-        for _ in 0..share.clamp(1, ASSEMBLE_BATCHES_MAX) {
+        let waiting = self.committed.len();
+        // Where the journal is short of blocks, those that wait here are what it lacks.
+        let is_short = self.journal.occupancy().blocks_empty < waiting;
+        let share = if is_short {
+            ASSEMBLE_BATCHES_MAX
+        } else {
+            waiting.div_ceil(ASSEMBLE_PART).min(ASSEMBLE_BATCHES_MAX)
+        };
+        for _ in 0..share {
             if self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
                 return;
             }
