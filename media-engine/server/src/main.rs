@@ -11,6 +11,7 @@ mod block;
 mod control;
 mod disk;
 mod drop_rule;
+mod endings;
 mod incoming;
 mod ingest;
 mod publish;

@@ -16,10 +16,12 @@ use glommio::{LocalExecutorBuilder, Placement};
 use holdfast_journal::{Failure, Output as JournalOutput, Ticket, Writer, WriterConfig};
 use holdfast_shard::{Command, Datagram, Notice, Output, Shard, ShardConfig, ShardEvent};
 use holdfast_sys::{Arrival, Ingest, UdpIngest, clock};
+use holdfast_units::{MonoTime, WallTime};
 use tracing::{error, info, warn};
 
 use crate::block::Block;
 use crate::disk::Disk;
+use crate::endings::Endings;
 use crate::ingest::{IngestWatch, ShardIngest};
 use crate::recovery::Recovered;
 use crate::segments::Segments;
@@ -59,6 +61,7 @@ struct State {
     shard: Shard<Block>,
     ingest: Box<dyn Ingest>,
     watch: IngestWatch,
+    endings: Endings,
     segments: Segments,
     disk: Disk,
     events: Sender<(usize, ShardEvent)>,
@@ -112,6 +115,7 @@ async fn run(setup: ShardSetup) {
         shard,
         ingest,
         watch: IngestWatch::default(),
+        endings: Endings::default(),
         segments,
         disk,
         events,
@@ -135,6 +139,10 @@ async fn run(setup: ShardSetup) {
         let ticks = if is_idle { IDLE_TICKS } else { 1 };
         glommio::timer::sleep(setup.tick * ticks).await;
     }
+    // A request to the disk that is still under way keeps the state, and with it the disk threads and
+    // the publishers behind them. Nothing is ordered any more, so they may end.
+    let (nowhere, _) = crossbeam_channel::bounded(0);
+    state.borrow_mut().disk.orders = nowhere;
 }
 
 /// One tick. Answers whether the shard has nothing to do.
@@ -170,8 +178,15 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
     }
     carry_out(state);
     for command in commands.try_iter() {
-        state.borrow_mut().shard.handle_command(now, wall, command);
-        carry_out(state);
+        let command = state.borrow_mut().endings.take(now, command);
+        if let Some(command) = command {
+            hand_on(state, now, wall, command);
+        }
+    }
+    loop {
+        let due = state.borrow_mut().endings.due(now);
+        let Some(command) = due else { break };
+        hand_on(state, now, wall, command);
     }
     loop {
         let result = state.borrow().disk.results.try_recv();
@@ -189,8 +204,13 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
     state.borrow().shard.is_idle()
 }
 
+fn hand_on(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime, command: Command) {
+    state.borrow_mut().shard.handle_command(now, wall, command);
+    carry_out(state);
+}
+
 fn is_settled(state: &Rc<RefCell<State>>) -> bool {
-    let settled = state.borrow().shard.is_settled();
+    let settled = state.borrow().endings.is_empty() && state.borrow().shard.is_settled();
     if !settled {
         state.borrow_mut().shard.request_commit(clock::monotonic());
         carry_out(state);
