@@ -157,8 +157,17 @@ fn documents_whose_recording_never_comes_are_removed_with_their_sender() {
 
 #[test]
 fn half_a_document_does_not_hold_the_journal_for_ever() {
-    // Signaling hangs, or is replaced in the middle of it.
-    for is_replaced in [false, true] {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Case {
+        SignalingHangs,
+        SignalingIsReplaced,
+        EngineIsReplaced,
+    }
+    for case in [
+        Case::SignalingHangs,
+        Case::SignalingIsReplaced,
+        Case::EngineIsReplaced,
+    ] {
         let mut world = World::new(46);
         world.config.checkpoint_interval = 200 * MS;
         world.restart(Crash::Kill);
@@ -166,19 +175,23 @@ fn half_a_document_does_not_hold_the_journal_for_ever() {
         let call = recording(1, 1, &[stream(1, 1, 0)]);
         world.desire(&call);
         piece(&mut world, "0001.xml", 0, false, b"half");
-        let half = world.shard().next_lsn().0;
-        if is_replaced {
-            world.command(Command::Connected);
-            world.desire(&call);
-        } else {
-            world.run(Duration::from_secs(11));
+        match case {
+            Case::SignalingHangs => world.run(Duration::from_secs(11)),
+            Case::SignalingIsReplaced => world.connect(std::slice::from_ref(&call)),
+            Case::EngineIsReplaced => {
+                world.run(150 * MS);
+                world.restart(Crash::Kill);
+                world.connect(std::slice::from_ref(&call));
+            }
         }
+        let half = world.shard().next_lsn().0;
         world.talk(&call.streams, 0..100);
         assert!(checkpoint(&world) > half + 50);
         world.desire(&ended(&call, world.wall));
         world.run(1_000 * MS);
-        // Whoever sent it is told; whoever replaced the sender is not.
-        assert_eq!(world.refusals(id(1)).len(), usize::from(!is_replaced));
+        // Whoever sent it is told; nobody else is.
+        let told = usize::from(case == Case::SignalingHangs);
+        assert_eq!(world.refusals(id(1)).len(), told);
     }
 }
 

@@ -200,11 +200,8 @@ impl Assembly {
         self.orders.push_back(DiskOrder::Publish { recording });
     }
 
-    /// Orders to be published again what was to be published before the recovery, whose orders
-    /// were not carried out.
+    /// Orders to be published what a recovery found to be published: it does not do so itself.
     pub fn resume_publishing(&mut self) {
-        self.orders
-            .retain(|order| !matches!(order, DiskOrder::Publish { .. }));
         let publishing: Vec<RecordingId> = self.in_phase(Phase::Publishing).collect();
         for recording in publishing {
             self.publish(recording);
