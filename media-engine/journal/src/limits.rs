@@ -30,8 +30,15 @@ pub const SEGMENTS_MIN: usize = 3;
 /// Record and segment numbers stay below this, so that a sum of a few of them cannot overflow.
 pub const NUMBER_MAX: u64 = 1 << 62;
 
-/// Commits that may fail in a row, each in a fresh segment, before the disk counts as dead.
+/// Commits that may fail in a row, each in a fresh segment, before nothing more is taken.
 pub const FAILURES_MAX: u32 = 4;
+
+/// Wait after [`FAILURES_MAX`] failures before the disk is tried once more; each further failure
+/// doubles it.
+pub const REST_MIN: Duration = Duration::from_secs(1);
+
+/// The longest such wait: what a disk that is back waits for, at most, until it is used again.
+pub const REST_MAX: Duration = Duration::from_secs(16);
 
 /// Wait before a segment is asked for again after it could not be opened: long enough not to
 /// flood a full disk or the log, short against what a ring can hold.
@@ -47,6 +54,7 @@ pub const FINDINGS_MAX: usize = 4096;
 pub const WINDOW_SIZE: usize = 64 * PAGE_SIZE;
 
 const _: () = assert!(crate::format::batch::HEADER_SIZE + 32 + PAYLOAD_MAX <= BLOCK_SIZE_MIN);
+const _: () = assert!(REST_MIN.as_millis() <= REST_MAX.as_millis());
 const _: () = assert!(WINDOW_SIZE >= PAGE_SIZE + 32 + PAYLOAD_MAX);
 const _: () = assert!(PAYLOAD_MAX < 1 << 24);
 const _: () = assert!(SEGMENT_SIZE_MAX / PAGE_SIZE as u64 <= u32::MAX as u64);

@@ -140,38 +140,44 @@ fn the_writer_waits_for_all_that_is_in_flight_before_it_writes_again() {
     assert_eq!(records, shell.committed);
 }
 
+/// Lets everything fail for so many rounds; answers what was reported.
+fn fail_for(shell: &mut Shell, rounds: u32, rng: &mut Rng) -> Vec<Event> {
+    let mut reported = Vec::new();
+    for _ in 0..rounds {
+        shell.poll();
+        shell.settle_opens();
+        while !shell.in_flight.is_empty() {
+            shell.fail(0, rng);
+        }
+        reported.extend(events(shell));
+        shell.sleep(600 * MS);
+    }
+    reported
+}
+
 #[test]
 fn a_disk_that_always_fails_is_reported_once_and_takes_no_more() {
     let mut shell = Shell::fresh();
     shell.batch(10, 172);
     append(&mut shell, 3);
     shell.writer.request_commit(shell.now);
-    let mut rng = Rng::new(7);
-    let mut failed = Vec::new();
-    for _ in 0..50 {
-        shell.poll();
-        shell.settle_opens();
-        while !shell.in_flight.is_empty() {
-            shell.fail(0, &mut rng);
-        }
-        failed.extend(events(&mut shell));
-        shell.sleep(600 * MS);
-    }
+    let reported = fail_for(&mut shell, 50, &mut Rng::new(7));
     let records = LsnRange {
         first: Lsn(10),
         end: Lsn(13),
     };
-    let ends = failed
+    let ends = reported
         .iter()
-        .filter(|event| matches!(event, Event::Failed { .. }))
-        .count();
-    assert_eq!((ends, failed.last()), (1, Some(&Event::Failed { records })));
+        .filter(|event| matches!(event, Event::Failed { .. }));
+    assert_eq!(ends.collect::<Vec<_>>(), [&Event::Failed { records }]);
     let refused = Full {
         reason: FullReason::Failed,
     };
     assert_eq!(shell.append(&sample(13, 172)), Err(refused));
-    assert_eq!(shell.writer.poll_timeout(), None);
-    assert!(shell.writer.poll_output().is_none());
+    assert!(shell.writer.is_failed());
+    assert!(shell.writer.poll_output().is_none(), "it rests");
+    let retry = shell.writer.poll_timeout().unwrap();
+    assert_eq!(retry.reason, TimerReason::RetryWrite);
     assert_eq!(
         shell.writer.committed(),
         Lsn(10),
@@ -179,6 +185,49 @@ fn a_disk_that_always_fails_is_reported_once_and_takes_no_more() {
     );
     let (recovered, _) = shell.disk.recover();
     assert!(recovered.len() >= 10);
+}
+
+#[test]
+fn a_failing_disk_is_tried_ever_more_rarely() {
+    let mut shell = Shell::fresh();
+    shell.batch(10, 172);
+    append(&mut shell, 3);
+    shell.writer.request_commit(shell.now);
+    let reported = fail_for(&mut shell, 100, &mut Rng::new(11));
+    let tries = reported
+        .iter()
+        .filter(|event| matches!(event, Event::SegmentFailed { .. }));
+    // Four at once, then after 1, 2, 4, 8, 16 s and every 16 s of the minute.
+    assert!((7..=12).contains(&tries.count()), "{reported:?}");
+}
+
+#[test]
+fn a_disk_that_is_back_gets_all_that_waited() {
+    for seed in 0..20 {
+        let mut shell = Shell::fresh();
+        shell.batch(10, 172);
+        append(&mut shell, 3);
+        shell.writer.request_commit(shell.now);
+        fail_for(&mut shell, 200, &mut Rng::new(seed));
+        assert!(shell.writer.is_failed());
+        // It needs no restart, and no file that failed keeps it from going on.
+        while shell.writer.is_failed() {
+            let at = shell.writer.poll_timeout().expect("it tries again").at;
+            shell.now = shell.now.max(at);
+            shell.writer.handle_timeout(shell.now);
+            shell.settle();
+        }
+        let committed = Lsn(13);
+        assert_eq!(
+            events(&mut shell).last(),
+            Some(&Event::Recovered { committed })
+        );
+        append(&mut shell, 5);
+        shell.commit();
+        assert_eq!(shell.writer.committed(), Lsn(18), "seed {seed}");
+        let (records, _) = shell.disk.recover();
+        assert_eq!(records, shell.committed);
+    }
 }
 
 #[test]

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use glommio::{LocalExecutorBuilder, Placement};
-use holdfast_journal::{Failure, Output as JournalOutput, Ticket, Writer, WriterConfig};
+use holdfast_journal::{
+    Event as JournalEvent, Failure, Output as JournalOutput, Ticket, Writer, WriterConfig,
+};
 use holdfast_shard::{Command, Datagram, Notice, Output, Shard, ShardConfig, ShardEvent};
 use holdfast_sys::{Arrival, Ingest, UdpIngest, clock};
 use holdfast_units::{MonoTime, WallTime};
@@ -341,6 +343,9 @@ fn complete(
 
 fn log(shard: usize, notice: &Notice) {
     match notice {
+        Notice::Journal(JournalEvent::Recovered { committed }) => {
+            info!(shard, %committed, "the journal is written again");
+        }
         Notice::Journal(event) => error!(shard, ?event, "the journal is in trouble"),
         Notice::Failed(recording, error) => {
             error!(%recording, %error, "a recording could not be written; it is tried again");

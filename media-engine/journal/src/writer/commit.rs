@@ -1,6 +1,9 @@
 //! From sealed to durable: placing, writing, syncing, and going back when the disk fails.
 
 use std::io;
+use std::time::Duration;
+
+use holdfast_units::MonoTime;
 
 use super::block::BatchState;
 use super::output::Task;
@@ -8,7 +11,7 @@ use super::{Event, Operation, Output, Writer};
 use crate::format::batch::{BatchHeader, HEADER_SIZE};
 use crate::format::record;
 use crate::ids::{Lsn, LsnRange, SegmentNumber};
-use crate::limits::{FAILURES_MAX, PAGE_SIZE};
+use crate::limits::{FAILURES_MAX, PAGE_SIZE, REST_MAX, REST_MIN};
 
 /// The commit in progress; there is one at a time.
 ///
@@ -35,7 +38,8 @@ pub(super) enum Commit {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     /// Begins a commit of all that was appended, where one is wanted and none is in progress.
     pub(super) fn begin_commit(&mut self) {
-        if !self.wanted || self.commit != Commit::Idle || self.draining || self.failed {
+        let is_held = self.draining || self.resting_until.is_some();
+        if !self.wanted || self.commit != Commit::Idle || is_held {
             return;
         }
         self.wanted = false;
@@ -178,11 +182,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         assert_eq!(self.committed, target, "a commit ends where a batch ends");
         self.commit = Commit::Idle;
         self.failures = 0;
+        self.rest = Duration::ZERO;
+        if std::mem::take(&mut self.failed) {
+            self.report(Event::Recovered {
+                committed: self.committed,
+            });
+        }
     }
 
     /// A write or a sync has failed: nothing that is not committed is safe where it is.
     pub(super) fn segment_failed(
         &mut self,
+        now: MonoTime,
         segment: SegmentNumber,
         operation: Operation,
         error: io::ErrorKind,
@@ -204,8 +215,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         self.commit = Commit::Idle;
         self.wanted = true;
         self.failures += 1;
-        if self.failures >= FAILURES_MAX && !self.failed {
-            self.failed = true;
+        if self.failures < FAILURES_MAX {
+            return;
+        }
+        self.rest = (self.rest * 2).clamp(REST_MIN, REST_MAX);
+        self.resting_until = Some(now + self.rest);
+        if !std::mem::replace(&mut self.failed, true) {
             // The next append needs a block and is told.
             self.seal_block();
             self.report(Event::Failed { records });
@@ -225,6 +240,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             self.segments.abandon(batch.segment);
             batch.state = BatchState::Sealed;
         }
+        // Where a disk fails for long, the files that failed must not be all there may be.
+        self.segments.release();
         self.placed = 0;
         self.draining = false;
     }

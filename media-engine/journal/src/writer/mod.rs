@@ -23,6 +23,7 @@ mod output;
 mod segments;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use holdfast_units::MonoTime;
 
@@ -76,7 +77,12 @@ pub struct Writer<B> {
     draining: bool,
     /// Failures since the last commit that succeeded.
     failures: u32,
+    /// There were too many of them: nothing is taken until a commit succeeds.
     failed: bool,
+    /// The disk is not tried again before this.
+    resting_until: Option<MonoTime>,
+    /// How long it rested last.
+    rest: Duration,
     events: VecDeque<Event>,
     events_lost: u64,
 }
@@ -117,6 +123,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             draining: false,
             failures: 0,
             failed: false,
+            resting_until: None,
+            rest: Duration::ZERO,
             events: VecDeque::with_capacity(EVENTS_MAX),
             events_lost: 0,
             config,
@@ -212,7 +220,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
 
     /// What the shell has to do next; `None` until a completion, a time-out or an append.
     pub fn poll_output(&mut self) -> Option<Output<B>> {
-        if self.failed {
+        if self.resting_until.is_some() {
             return None;
         }
         self.next_delete()
@@ -233,8 +241,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
 
     /// When [`Writer::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        if self.failed {
-            return None;
+        if let Some(at) = self.resting_until {
+            let reason = TimerReason::RetryWrite;
+            return Some(Deadline { at, reason });
         }
         let commit = self.deadline.map(|at| Deadline {
             at,
@@ -252,6 +261,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: MonoTime) {
+        if self.resting_until.is_some_and(|at| at <= now) {
+            self.resting_until = None;
+            self.begin_commit();
+        }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
         }
@@ -307,12 +320,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
                 batch.block = block;
                 batch.state = BatchState::Written;
                 if let Some(error) = error {
-                    self.segment_failed(segment, Operation::Write, error);
+                    self.segment_failed(now, segment, Operation::Write, error);
                 }
             }
             (Task::Sync { .. }, None) => self.synced(),
             (Task::Sync { segment }, Some(error)) => {
-                self.segment_failed(segment, Operation::Sync, error);
+                self.segment_failed(now, segment, Operation::Sync, error);
             }
             (Task::Delete { number }, error) => {
                 self.segments.deleted(number);
@@ -326,6 +339,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         }
         self.end_drain();
         self.begin_commit();
+    }
+
+    /// Whether the disk failed too often in a row, and no commit has succeeded since.
+    pub const fn is_failed(&self) -> bool {
+        self.failed
     }
 
     /// How full the journal is.

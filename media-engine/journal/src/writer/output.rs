@@ -106,10 +106,16 @@ pub enum Event {
         /// What the system said.
         error: io::ErrorKind,
     },
-    /// Too many failures in a row: this writer asks for nothing more and takes nothing more.
+    /// Too many failures in a row: nothing more is taken until a commit succeeds, which is tried
+    /// ever more rarely.
     Failed {
-        /// The records that were appended and never committed.
+        /// The records that are not committed; they wait in their blocks.
         records: LsnRange,
+    },
+    /// The disk is back: what waited is durable, and records are taken again.
+    Recovered {
+        /// All records below are durable.
+        committed: Lsn,
     },
 }
 
@@ -133,8 +139,8 @@ pub enum FullReason {
     /// The payload is above the maximum and never fits.
     #[error("payload too large")]
     TooLarge,
-    /// The disk failed too often; see [`Event::Failed`].
-    #[error("the writer has failed")]
+    /// The disk failed too often; see [`Event::Failed`] and [`Event::Recovered`].
+    #[error("the disk fails")]
     Failed,
 }
 
@@ -154,6 +160,8 @@ pub enum TimerReason {
     CommitInterval,
     /// A segment could not be opened and is tried again.
     RetryOpen,
+    /// The disk failed too often and is tried again.
+    RetryWrite,
 }
 
 /// How full a journal is.

@@ -43,6 +43,8 @@ struct Segment {
     state: State,
     /// The record after its last one: it has to stay until the checkpoint is there.
     end: Lsn,
+    /// The record after the last one of it that is committed; zero where there is none.
+    safe: Lsn,
     /// All records below were given a number, by what the disk has of it. Some file has to know
     /// the highest one, else a recovery would give numbers again.
     known: Lsn,
@@ -57,6 +59,7 @@ impl Segment {
         Self {
             state,
             end: Lsn::ZERO,
+            safe: Lsn::ZERO,
             known: Lsn::ZERO,
             certain: true,
             bytes: 0,
@@ -115,6 +118,7 @@ impl Segments {
                     Segment {
                         state,
                         end,
+                        safe: end,
                         known,
                         certain: true,
                         bytes,
@@ -274,6 +278,7 @@ impl Segments {
             .get_mut(&number)
             .expect("a segment with batches is known");
         segment.known = segment.known.max(end);
+        segment.safe = end;
     }
 
     /// Nothing more goes into this segment, and it is not used again. What is not committed of it
@@ -286,7 +291,7 @@ impl Segments {
             .by_number
             .get_mut(&number)
             .expect("a segment with batches is known");
-        segment.end = segment.end.min(segment.known);
+        segment.end = segment.safe;
         match segment.state {
             State::Current | State::Live | State::Abandoned => segment.state = State::Abandoned,
             State::Opening
@@ -386,7 +391,7 @@ impl Segments {
     }
 
     /// Lets go of all that lies below the checkpoint.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         let checkpoint = self.checkpoint;
         for segment in self
             .by_number
