@@ -86,7 +86,7 @@ impl TrackReport {
             whole: fate.whole,
             overlays: &timeline.overlays,
             events: &timeline.event_spans,
-            unrendered: if rendered { &timeline.unrendered } else { &[] },
+            unrendered: &timeline.unrendered,
         });
         let mut report = Self {
             packets: totals.packets,

@@ -5,7 +5,7 @@ mod support;
 use holdfast_manifest::GapCause::{
     Dropped, Dtx, Ended, Loss, NotRendered, NotStarted, Outage, Paused, Restart, SsrcChange,
 };
-use holdfast_manifest::MarkKind;
+use holdfast_manifest::{Direction, MarkKind};
 use holdfast_track::wav::SampleFormat;
 use holdfast_track::{Kind, TrackMark};
 use support::*;
@@ -259,6 +259,28 @@ fn a_pause_until_the_end_is_no_end_of_the_stream() {
         rendered.causes(0),
         [(0, 100, Paused, 0), (200, 1_000, Paused, 0)]
     );
+}
+
+#[test]
+fn a_stream_that_begins_inactive_is_paused_and_not_merely_late() {
+    let mut track = Track::new();
+    track.mark(0, TrackMark::Direction(Direction::Inactive));
+    track.mark(400, TrackMark::Resume);
+    track.mark(400, TrackMark::Direction(Direction::Recvonly));
+    track.talk(30..40);
+    let rendered = rendered_alone(1_000, &track);
+    assert_eq!(
+        rendered.causes(0),
+        [
+            (0, 400, Paused, 0),
+            (400, 600, NotStarted, 0),
+            (800, 1_000, Ended, 0)
+        ]
+    );
+    let mut never = Track::new();
+    never.mark(0, TrackMark::Direction(Direction::Inactive));
+    let rendered = rendered_alone(1_000, &never);
+    assert_eq!(rendered.causes(0), [(0, 1_000, Paused, 0)]);
 }
 
 #[test]
@@ -586,7 +608,14 @@ fn a_codec_that_is_not_rendered_says_so_and_keeps_its_timeline() {
         Some("49 packets are kept in the track, not rendered: opus")
     );
     assert_eq!(rendered.channel(0), silence(1_000));
-    assert_eq!(rendered.causes(0), [(400, 420, Loss, 1)]);
+    assert_eq!(
+        rendered.causes(0),
+        [
+            (0, 400, NotRendered, 20),
+            (400, 420, Loss, 1),
+            (420, 1_000, NotRendered, 29)
+        ]
+    );
     assert_eq!(report.packets, 49);
 }
 

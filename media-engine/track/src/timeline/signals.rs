@@ -1,6 +1,6 @@
 //! What a track tells besides audio: telephone-events, RTCP, marks of the engine.
 
-use holdfast_manifest::{DirectionChange, GapCause, MarkKind};
+use holdfast_manifest::{Direction, DirectionChange, GapCause, MarkKind};
 use holdfast_rtp::rtcp::{Compound, RtcpPacket};
 use holdfast_rtp::{ClockRate, Digit, EventReceiver};
 use holdfast_units::WallTime;
@@ -145,6 +145,9 @@ impl Timeline {
                 if is_change {
                     self.marks
                         .add_at(at, MarkKind::DirectionChange { direction });
+                } else if direction == Direction::Inactive {
+                    // It begins paused: nothing is to come until it goes on.
+                    self.paused_at.get_or_insert(position(at));
                 }
             }
             TrackMark::EngineRestart => self.marks.add_at(at, MarkKind::EngineRestart),
