@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use holdfast_control::{Stream, StreamMode};
 use holdfast_journal::{Lsn as Position, RecordRef};
 use holdfast_manifest::Direction;
+use holdfast_rtp::rtcp::{Compound, RtcpPacket};
 use holdfast_rtp::{PayloadMap, Refused, RtpPacket, Sequenced, SourceTable, Ssrc, StateError};
 use holdfast_track::{
     CodecEntry, Counters, Flags, Kind, Lsn, Record, SourceAddresses, StreamHeader, TrackMark,
@@ -147,8 +148,15 @@ impl AssembledStream {
         self.append(Kind::Packet, record);
     }
 
-    /// Takes an RTCP packet.
+    /// Takes an RTCP packet. One that does not read is kept all the same.
     pub fn handle_rtcp(&mut self, record: &RecordRef<'_>) {
+        for packet in Compound::parse(record.payload, false).into_iter().flatten() {
+            if let RtcpPacket::Goodbye { sources, .. } = packet {
+                sources
+                    .iter()
+                    .for_each(|ssrc| self.sources.handle_bye(ssrc));
+            }
+        }
         self.append(Kind::Rtcp, record);
     }
 
@@ -392,3 +400,82 @@ const STATE_VERSION: u8 = 2;
 const STATE_SIZE_USUAL: usize = 1_280;
 const OWN_COUNTERS: usize = 6;
 const COUNTERS: usize = OWN_COUNTERS + holdfast_rtp::Reason::ALL.len();
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use holdfast_manifest::Codec;
+
+    use super::*;
+    use crate::records;
+
+    fn stream() -> Stream {
+        let pcmu = Codec {
+            name: "PCMU".into(),
+            clock_rate: 8_000,
+            channels: 1,
+            fmtp: None,
+        };
+        Stream {
+            id: StreamId(1),
+            number: 1,
+            media_line: 0,
+            media: "audio".into(),
+            label: None,
+            channel: 0,
+            address: Ipv4Addr::LOCALHOST.into(),
+            rtp_port: 10_000,
+            rtcp_port: 10_001,
+            mode: StreamMode::Record,
+            codecs: [(0, pcmu)].into(),
+            peer_rtp: None,
+            peer_rtcp: None,
+            signaling_peer: None,
+            cname: "test".into(),
+            send_reports: true,
+        }
+    }
+
+    fn record(lsn: u64, kind: u8, payload: &[u8]) -> RecordRef<'_> {
+        RecordRef {
+            lsn: Position(lsn),
+            kind,
+            flags: 1,
+            source: 0,
+            stream: StreamId(1),
+            arrival: WallTime(lsn * 20_000_000),
+            payload,
+        }
+    }
+
+    fn rtp(ssrc: u8, number: u8) -> Vec<u8> {
+        let mut packet = vec![0x80, 0, 0, number, 0, 0, number, 0, 0, 0, 0, ssrc];
+        packet.extend([0x55; 160]);
+        packet
+    }
+
+    #[test]
+    fn a_source_that_says_goodbye_makes_room_for_the_next_one_at_once() {
+        let start = record(0, records::RECORDING, &[]);
+        let mut stream = AssembledStream::begin(RecordingId::from_bytes([1; 16]), stream(), &start);
+        let mut lsn = 0;
+        let mut take = |stream: &mut AssembledStream, ssrc, numbers: std::ops::Range<u8>| {
+            for number in numbers {
+                lsn += 1;
+                stream.handle_rtp(&record(lsn, records::RTP, &rtp(ssrc, number)));
+            }
+            lsn
+        };
+        let current = |stream: &mut AssembledStream| stream.sources_mut().current().unwrap().ssrc();
+        let said = take(&mut stream, 1, 0..3);
+        // An empty receiver report and a BYE of SSRC 1.
+        let goodbye = [0x80, 201, 0, 1, 0, 0, 0, 1, 0x81, 203, 0, 1, 0, 0, 0, 1];
+        stream.handle_rtcp(&record(said, records::RTCP, &goodbye));
+        take(&mut stream, 2, 0..3);
+        assert_eq!(current(&mut stream), Ssrc(2));
+        // Without one, it is not believed to have ended.
+        take(&mut stream, 3, 0..3);
+        assert_eq!(current(&mut stream), Ssrc(2));
+    }
+}

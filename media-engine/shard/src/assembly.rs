@@ -335,6 +335,12 @@ impl Assembly {
         let Some(known) = self.recordings.get(&recording) else {
             return;
         };
+        // While the journal is replayed, the file may know what the journal never does: an end that
+        // a recovery made.
+        let is_newer = |saved: &Recording| saved.revision > known.desired.revision;
+        if known.saved.as_deref().is_some_and(is_newer) {
+            return;
+        }
         let saved = SavedRecording {
             recording: known.desired.clone(),
         };
