@@ -30,6 +30,10 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the disk is looked at and health is told while it changes.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long signaling may be away while streams are recorded, before someone should look: more than
+/// a restart takes.
+const ALONE_LONG: Duration = Duration::from_secs(5);
+
 /// What the control thread is given.
 pub struct Control {
     pub instance: u64,
@@ -54,6 +58,8 @@ enum Inbox {
 struct State {
     control: Control,
     peer: Option<Arc<Connection>>,
+    /// Since when there is none, until that was told.
+    alone_since: Option<Instant>,
     /// Shards that have not yet listed all they hold to the present peer.
     listing: Vec<bool>,
     statistics: Vec<ShardStatistics>,
@@ -71,6 +77,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
     let stop = control.stop.clone();
     let mut state = State {
         peer: None,
+        alone_since: None,
         listing: vec![false; shards],
         statistics: vec![ShardStatistics::default(); shards],
         health: Health::default(),
@@ -176,6 +183,7 @@ impl State {
             warn!(%error, "the control socket takes no time-out");
         }
         self.peer = Some(connection);
+        self.alone_since = None;
         let Control {
             instance,
             ref slices,
@@ -194,7 +202,8 @@ impl State {
     fn disconnect(&mut self, why: &str) {
         if let Some(peer) = self.peer.take() {
             peer.shut_down();
-            warn!(why, "signaling is not connected; recordings go on");
+            info!(why, "signaling is not connected; recordings go on");
+            self.alone_since = Some(Instant::now());
             self.command_all(&Command::Disconnected);
         }
     }
@@ -273,6 +282,13 @@ impl State {
                 None => info!("further recordings are taken again"),
             }
             self.command_all(&Command::Willing(health.unwilling));
+        }
+        let is_long = |since: &mut Instant| since.elapsed() >= ALONE_LONG;
+        if health.streams > 0 && self.alone_since.take_if(is_long).is_some() {
+            warn!(
+                streams = health.streams,
+                "signaling stays away; recordings go on"
+            );
         }
         if health != self.health {
             self.health = health;

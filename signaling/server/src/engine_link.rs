@@ -13,7 +13,9 @@ use tokio_seqpacket::UnixSeqpacket;
 use tracing::{debug, error, info, warn};
 
 use crate::chain;
-use crate::limits::{ENGINE_QUEUE_SIZE_MAX, ENGINE_RETRY_MAX, ENGINE_RETRY_MIN};
+use crate::limits::{
+    ENGINE_ABSENT_LONG, ENGINE_QUEUE_SIZE_MAX, ENGINE_RETRY_MAX, ENGINE_RETRY_MIN,
+};
 use crate::server::Incoming;
 
 /// The sending end of one connection; each connection has its own, so that nothing meant for one
@@ -53,12 +55,12 @@ impl EngineSender {
 /// Keeps a connection to the engine until the process ends.
 pub async fn run(path: PathBuf, inbox: Sender<Incoming>) {
     let mut pause = ENGINE_RETRY_MIN;
-    let mut is_told = false;
+    let mut absence = Absence::default();
     loop {
         match UnixSeqpacket::connect(&path).await {
             Ok(socket) => {
                 info!(socket = %path.display(), "connected to the media engine");
-                is_told = false;
+                absence = Absence::default();
                 let since = Instant::now();
                 if serve(&socket, &inbox).await.is_err() {
                     return;
@@ -69,14 +71,42 @@ pub async fn run(path: PathBuf, inbox: Sender<Incoming>) {
                 }
             }
             Err(error) => {
-                if !is_told {
-                    warn!(socket = %path.display(), %error, "the media engine is not there");
-                    is_told = true;
+                let socket = path.display();
+                match absence.look(Instant::now()) {
+                    // Both processes start at the same time, and end one after the other.
+                    Some(Looked::First) => info!(%socket, "waiting for the media engine"),
+                    Some(Looked::Long) => warn!(%socket, %error, "the media engine is not there"),
+                    None => {}
                 }
             }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(ENGINE_RETRY_MAX);
+    }
+}
+
+/// How long the engine has not been there, and what was said of it.
+#[derive(Debug, Default)]
+struct Absence {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+/// What is to be said of an absence, once each.
+#[derive(Debug, PartialEq, Eq)]
+enum Looked {
+    First,
+    Long,
+}
+
+impl Absence {
+    fn look(&mut self, now: Instant) -> Option<Looked> {
+        let Some(since) = self.since else {
+            self.since = Some(now);
+            return Some(Looked::First);
+        };
+        let is_long = now.duration_since(since) >= ENGINE_ABSENT_LONG;
+        (is_long && !std::mem::replace(&mut self.is_told, true)).then_some(Looked::Long)
     }
 }
 
@@ -131,4 +161,23 @@ async fn write(
         queued.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
     Err(io::Error::other("it does not take what it is told"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_absence_is_told_when_it_begins_and_when_it_is_long_and_no_more() {
+        let (mut absence, start) = (Absence::default(), Instant::now());
+        let mut said = Vec::new();
+        for seconds in 0..60 {
+            let now = start + Duration::from_secs(seconds);
+            said.extend(absence.look(now).map(|what| (seconds, what)));
+        }
+        let long = ENGINE_ABSENT_LONG.as_secs();
+        assert_eq!(said, [(0, Looked::First), (long, Looked::Long)]);
+    }
 }

@@ -43,6 +43,10 @@ pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`ENGINE_RETRY_MIN`].
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// The engine is not there for this long before someone should look: more than a start or a stop
+/// of both processes takes.
+pub const ENGINE_ABSENT_LONG: Duration = Duration::from_secs(5);
+
 /// How often counts are logged.
 pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
