@@ -1,4 +1,4 @@
-//! The folder of published recordings: `YYYY/MM/DD/<id>/`.
+//! The folder of published recordings: `YYYY/MM/DD/<id>/`, further parts `<id>.<part>/`.
 //!
 //! Links are not followed, and what does not look like a recording is passed over.
 
@@ -21,6 +21,8 @@ pub(crate) struct Catalogue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub id: RecordingId,
+    /// Which part of the recording, from 1.
+    pub part: u32,
     pub path: PathBuf,
 }
 
@@ -47,28 +49,29 @@ impl Catalogue {
             let mut of_day: Vec<Entry> = folders(&day)?
                 .into_iter()
                 .filter_map(|(name, path)| {
-                    Some(Entry {
-                        id: name.parse().ok()?,
-                        path,
-                    })
+                    let (id, part) = holdfast_manifest::parse_folder_name(&name)?;
+                    Some(Entry { id, part, path })
                 })
                 .collect();
-            of_day.sort_by_key(|entry| entry.id);
+            of_day.sort_by_key(|entry| (entry.id, entry.part));
             entries.append(&mut of_day);
         }
         Ok(entries)
     }
 
-    /// The one recording whose id is, or begins with, `text`.
+    /// The one recording whose id is, or begins with, `text`; a further part of it where that ends
+    /// with `.` and the part's number.
     pub fn find(&self, text: &str) -> Result<Entry, CommandError> {
         let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
-        if text.len() < ID_PREFIX_LENGTH_MIN || text.len() > 32 || !text.bytes().all(is_hex) {
+        let (id, part) = text.split_once('.').unwrap_or((text, "1"));
+        let is_id = (ID_PREFIX_LENGTH_MIN..=32).contains(&id.len()) && id.bytes().all(is_hex);
+        let Some(part) = part.parse().ok().filter(|&part: &u32| is_id && part > 0) else {
             return Err(CommandError::NotAnId {
                 text: text.to_owned(),
             });
-        }
+        };
         let mut found = self.entries(None)?;
-        found.retain(|entry| entry.id.to_string().starts_with(text));
+        found.retain(|entry| entry.part == part && entry.id.to_string().starts_with(id));
         let text = text.to_owned();
         match found.len() {
             0 => Err(CommandError::NoSuchRecording {
@@ -85,6 +88,11 @@ impl Catalogue {
 }
 
 impl Entry {
+    /// The id, with the number of the part from the second one on: what `find` takes.
+    pub fn name(&self) -> String {
+        holdfast_manifest::folder_name(self.id, self.part)
+    }
+
     /// What `recording.json` says.
     pub fn manifest(&self) -> Result<Manifest, CommandError> {
         let json = self.manifest_json()?;

@@ -27,7 +27,10 @@ pub(crate) enum CommandError {
     },
     #[error("{path} is larger than {limit} octets: not a manifest", path = path.display())]
     ManifestTooLarge { path: PathBuf, limit: u64 },
-    #[error("{text:?} is not the beginning of a recording's id: 4 to 32 lower-case hex digits")]
+    #[error(
+        "{text:?} is not the beginning of a recording's id: 4 to 32 lower-case hex digits, and \
+         \".2\" for its second part"
+    )]
     NotAnId { text: String },
     #[error("no recording {text} in {dir}", dir = dir.display())]
     NoSuchRecording { text: String, dir: PathBuf },

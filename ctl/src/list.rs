@@ -26,7 +26,7 @@ pub(crate) fn list(
             Err(error) => broken.push((entry, error::chain(&error))),
         }
     }
-    good.sort_by_key(|(manifest, entry)| (manifest.started, entry.id));
+    good.sort_by_key(|(manifest, entry)| (manifest.started, entry.id, entry.part));
     let passed_over = last.map_or(0, |last| good.len().saturating_sub(last));
     let shown = good.get(passed_over..).unwrap_or_default();
     if json {
@@ -35,7 +35,7 @@ pub(crate) fn list(
             .map(|(it, entry)| json_row(it, entry))
             .collect();
         rows.extend(broken.iter().map(|(entry, error)| {
-            json!({ "id": entry.id.to_string(), "path": entry.path, "error": error })
+            json!({ "id": entry.id.to_string(), "part": entry.part, "path": entry.path, "error": error })
         }));
         writeln!(out, "{:#}", Value::Array(rows))?;
     } else {
@@ -48,7 +48,7 @@ pub(crate) fn list(
             "PARTIES",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
-        rows.extend(shown.iter().map(|(manifest, _)| text_row(manifest)));
+        rows.extend(shown.iter().map(|(it, entry)| text_row(it, entry)));
         write!(out, "{}", text::columns(&rows))?;
         for (_, error) in &broken {
             writeln!(out, "{error}")?;
@@ -61,13 +61,13 @@ pub(crate) fn list(
     })
 }
 
-fn text_row(manifest: &Manifest) -> Vec<String> {
+fn text_row(manifest: &Manifest, entry: &Entry) -> Vec<String> {
     vec![
         text::moment(manifest.started),
         text::span(manifest.duration_ms),
         manifest.streams.len().to_string(),
         text::end_reason(manifest.end_reason),
-        manifest.id.to_string(),
+        entry.name(),
         text::parties(&manifest.call),
     ]
 }
@@ -75,6 +75,7 @@ fn text_row(manifest: &Manifest) -> Vec<String> {
 fn json_row(manifest: &Manifest, entry: &Entry) -> Value {
     json!({
         "id": manifest.id.to_string(),
+        "part": entry.part,
         "path": entry.path,
         "started": manifest.started.to_string(),
         "ended": manifest.ended.to_string(),

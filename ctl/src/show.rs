@@ -66,8 +66,10 @@ fn document(entry: &Entry, manifest: &Manifest, audio: &Audio) -> Value {
 fn write_head(out: &mut dyn Write, entry: &Entry, manifest: &Manifest) -> Result<(), CommandError> {
     let sip = &manifest.call.sip;
     let peer = sip.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    let part = (manifest.part > 1).then(|| manifest.part.to_string());
     let rows = [
         ("recording", manifest.id.to_string()),
+        ("part", part.unwrap_or_default()),
         ("folder", entry.path.display().to_string()),
         ("started", format!("{} UTC", text::moment(manifest.started))),
         ("duration", text::span(manifest.duration_ms)),

@@ -69,8 +69,9 @@ pub(crate) fn verify(
 
 fn check(entry: &Entry, manifest: &Manifest) -> Result<Vec<(String, Finding)>, CommandError> {
     let mut findings = Vec::new();
-    if manifest.id != entry.id {
-        let message = format!("is the manifest of recording {}", manifest.id);
+    if (manifest.id, manifest.part) != (entry.id, entry.part) {
+        let other = holdfast_manifest::folder_name(manifest.id, manifest.part);
+        let message = format!("is the manifest of recording {other}");
         let name = holdfast_manifest::FILE_NAME.to_owned();
         findings.push((name, Finding::Unreadable { message }));
     }
@@ -194,7 +195,7 @@ fn write_text(
     error: Option<&str>,
 ) -> Result<(), CommandError> {
     let verdict = if is_good { "good" } else { "NOT AS RECORDED" };
-    writeln!(out, "{} {verdict}", entry.id)?;
+    writeln!(out, "{} {verdict}", entry.name())?;
     for (name, finding) in files {
         writeln!(out, "  {}: {}", printable(name), finding.words().1)?;
     }
@@ -216,5 +217,5 @@ fn as_json(
     };
     let files: Vec<Value> = files.iter().map(row).collect();
     let id = entry.id.to_string();
-    json!({ "id": id, "path": entry.path, "good": is_good, "files": files, "error": error })
+    json!({ "id": id, "part": entry.part, "path": entry.path, "good": is_good, "files": files, "error": error })
 }

@@ -54,12 +54,24 @@ impl Sandbox {
 
     /// Publishes a recording of one second with the files given, as the engine would.
     pub fn publish(&self, id: RecordingId, started: WallTime, files: &[(&str, &[u8])]) -> PathBuf {
+        self.publish_part(id, 1, started, files)
+    }
+
+    /// The same as one of several parts.
+    pub fn publish_part(
+        &self,
+        id: RecordingId,
+        part: u32,
+        started: WallTime,
+        files: &[(&str, &[u8])],
+    ) -> PathBuf {
         let (year, month, day) = started.utc_date();
-        let folder = format!("var/recordings/{year:04}/{month:02}/{day:02}/{id}");
+        let name = holdfast_manifest::folder_name(id, part);
+        let folder = format!("var/recordings/{year:04}/{month:02}/{day:02}/{name}");
         for (name, content) in files {
             self.write(&format!("{folder}/{name}"), content);
         }
-        let manifest = manifest(id, started, files);
+        let manifest = manifest(id, part, started, files);
         self.write(&format!("{folder}/recording.json"), manifest.to_json());
         self.path(&folder)
     }
@@ -74,7 +86,7 @@ pub fn moment(seconds: u64) -> WallTime {
     WallTime((1_795_341_600 + seconds) * 1_000_000_000)
 }
 
-fn manifest(id: RecordingId, started: WallTime, files: &[(&str, &[u8])]) -> Manifest {
+fn manifest(id: RecordingId, part: u32, started: WallTime, files: &[(&str, &[u8])]) -> Manifest {
     let mut call = holdfast_manifest::Call::default();
     call.sip.call_id = format!("call-{id}@example.com");
     call.sip.from = "<sip:src@example.com>".to_owned();
@@ -99,6 +111,8 @@ fn manifest(id: RecordingId, started: WallTime, files: &[(&str, &[u8])]) -> Mani
     Manifest {
         format: holdfast_manifest::FORMAT,
         id,
+        part,
+        state_sha256: String::new(),
         node: "recorder-1".to_owned(),
         software_version: "0.1.0".to_owned(),
         started,

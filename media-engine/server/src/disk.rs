@@ -1,10 +1,15 @@
 //! The threads that may block: one a shard carries out its orders to the disk in their order, one
 //! more waits for the disk to have them, and a few publish.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use holdfast_control::DocumentName;
 use holdfast_shard::{DiskError, DiskOrder, DiskResult};
 use holdfast_units::RecordingId;
 use tracing::{error, warn};
@@ -27,9 +32,8 @@ pub enum PublishJob {
         recording: RecordingId,
         results: Sender<DiskResult>,
     },
-    Remove {
-        recording: RecordingId,
-    },
+    /// Deletes a folder that is no recording's any more.
+    Delete { folder: PathBuf },
 }
 
 enum SyncJob {
@@ -53,6 +57,8 @@ pub fn start(
         results: result_queue.clone(),
         sync,
         publish: publish.clone(),
+        unwritten: RefCell::default(),
+        unremoved: RefCell::default(),
     };
     let incoming = incoming.clone();
     thread::Builder::new()
@@ -104,9 +110,9 @@ fn run(publisher: &Publisher, job: PublishJob) {
             // The shard is gone only when the process ends; the recording is found at the next start.
             let _ = results.send(DiskResult::Published { recording, result });
         }
-        PublishJob::Remove { recording } => {
-            if let Err(failure) = publisher.incoming().remove(recording) {
-                warn!(%recording, error = %failure, "what is left of a recording stays");
+        PublishJob::Delete { folder } => {
+            if let Err(error) = fs::remove_dir_all(&folder) {
+                warn!(folder = %folder.display(), %error, "it stays until the next start");
             }
         }
     }
@@ -117,13 +123,27 @@ struct Writer {
     results: Sender<DiskResult>,
     sync: Sender<SyncJob>,
     publish: Sender<PublishJob>,
+    /// What could not be written and was not ordered again since. Nothing is published without it.
+    unwritten: RefCell<BTreeSet<(RecordingId, Part)>>,
+    /// Recordings whose folder could not be moved away. One that comes under their id must not be
+    /// mixed with it.
+    unremoved: RefCell<BTreeSet<RecordingId>>,
+}
+
+/// What of a recording an order writes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    State,
+    Document(DocumentName),
+    Track { number: u16, offset: u64 },
 }
 
 impl Writer {
     fn carry_out(&self, order: DiskOrder) {
         let result = match order {
             DiskOrder::SaveState { recording, bytes } => {
-                let saved = told(self.incoming.save_state(recording, &bytes));
+                let save = || self.incoming.save_state(recording, &bytes);
+                let saved = self.write(recording, Part::State, save);
                 saved
                     .err()
                     .map(|error| DiskResult::WriteFailed { recording, error })
@@ -133,7 +153,8 @@ impl Writer {
                 name,
                 bytes,
             } => {
-                let written = told(self.incoming.write_document(recording, &name, &bytes));
+                let write = || self.incoming.write_document(recording, &name, &bytes);
+                let written = self.write(recording, Part::Document(name.clone()), write);
                 let failed = |error| DiskResult::DocumentFailed {
                     recording,
                     name,
@@ -149,7 +170,8 @@ impl Writer {
                 offset,
                 bytes,
             } => {
-                let result = told(self.incoming.write_track(recording, number, offset, &bytes));
+                let write = || self.incoming.write_track(recording, number, offset, &bytes);
+                let result = self.write(recording, Part::Track { number, offset }, write);
                 Some(DiskResult::TrackWritten {
                     slot,
                     recording,
@@ -158,12 +180,15 @@ impl Writer {
                     result,
                 })
             }
-            DiskOrder::Publish { recording } => {
-                let results = self.results.clone();
-                return pass(&self.publish, PublishJob::Publish { recording, results });
-            }
+            DiskOrder::Publish { recording } => self.publish(recording),
             DiskOrder::Remove { recording } => {
-                return pass(&self.publish, PublishJob::Remove { recording });
+                self.unwritten
+                    .borrow_mut()
+                    .retain(|(of, _)| *of != recording);
+                if let Err(error) = self.remove(recording) {
+                    error!(%recording, %error, "what is left of a recording stays for now");
+                }
+                None
             }
             DiskOrder::Sync => return pass(&self.sync, SyncJob::Sync),
             DiskOrder::SaveCheckpoint { bytes } => {
@@ -172,6 +197,59 @@ impl Writer {
         };
         if let Some(result) = result {
             pass(&self.results, result);
+        }
+    }
+
+    /// Writes something, and remembers whether it is still to be written.
+    fn write(
+        &self,
+        recording: RecordingId,
+        part: Part,
+        write: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), DiskError> {
+        let is_in_the_way = self.unremoved.borrow().contains(&recording);
+        let cleared = if is_in_the_way {
+            self.remove(recording)
+        } else {
+            Ok(())
+        };
+        let result = told(cleared.and_then(|()| write()));
+        let mut unwritten = self.unwritten.borrow_mut();
+        if result.is_err() {
+            unwritten.insert((recording, part));
+        } else if !unwritten.is_empty() {
+            unwritten.remove(&(recording, part));
+        }
+        result
+    }
+
+    fn publish(&self, recording: RecordingId) -> Option<DiskResult> {
+        let unwritten = self.unwritten.borrow();
+        if unwritten.iter().any(|(of, _)| *of == recording) {
+            let error = DiskError("something of it could not be written yet".into());
+            let result = Err(error);
+            return Some(DiskResult::Published { recording, result });
+        }
+        let results = self.results.clone();
+        pass(&self.publish, PublishJob::Publish { recording, results });
+        None
+    }
+
+    /// Moves the folder of a recording away, at once and in the order of what is written; the
+    /// deleting may wait behind a long rendering.
+    fn remove(&self, recording: RecordingId) -> io::Result<()> {
+        match self.incoming.move_away(recording) {
+            Ok(moved) => {
+                self.unremoved.borrow_mut().remove(&recording);
+                if let Some(folder) = moved {
+                    pass(&self.publish, PublishJob::Delete { folder });
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.unremoved.borrow_mut().insert(recording);
+                Err(error)
+            }
         }
     }
 }
@@ -197,3 +275,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,12 +116,27 @@ impl Incoming {
     /// Removes what is left of a recording; harmless where nothing is. A crash on the way leaves a
     /// folder that is no recording's any more, see [`Self::remove_rest`].
     pub fn remove(&self, recording: RecordingId) -> io::Result<()> {
-        let doomed = self.dir.join(format!("{recording}{DOOMED}"));
-        match fs::rename(self.folder(recording), &doomed) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            result => result?,
+        match self.move_away(recording)? {
+            Some(moved) => fs::remove_dir_all(moved),
+            None => Ok(()),
         }
-        fs::remove_dir_all(doomed)
+    }
+
+    /// Moves what is left of a recording to where it is no recording's any more, and answers where
+    /// that is: the caller deletes it, or the next start does.
+    pub fn move_away(&self, recording: RecordingId) -> io::Result<Option<PathBuf>> {
+        let folder = self.folder(recording);
+        let mut number = 0;
+        loop {
+            // One that was moved before may not be deleted yet.
+            let doomed = self.dir.join(format!("{recording}.{number}{DOOMED}"));
+            match fs::rename(&folder, &doomed) {
+                Ok(()) => return Ok(Some(doomed)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Removes what a crash left of removals.

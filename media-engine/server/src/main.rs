@@ -19,6 +19,8 @@ mod recovery;
 mod rings;
 mod segments;
 mod shard_loop;
+#[cfg(test)]
+mod testing;
 
 use std::fs::{self, File};
 use std::io::IsTerminal;

@@ -1,7 +1,7 @@
 //! From a finished recording in progress to a published one.
 //!
 //! ```text
-//! <recordings>/2026/11/22/<recording id>/
+//! <recordings>/2026/11/22/<recording id>/      further parts: <recording id>.<part>/
 //!   audio.wav            one channel per participant
 //!   recording.json       the manifest
 //!   metadata/0001.xml …  each document as received
@@ -10,7 +10,9 @@
 //!
 //! The folder is made beside the recording in progress, synced, and renamed into place; it is never
 //! put in the place of another. A crash on the way leaves the recording in progress as it was, and
-//! the next start publishes it; a crash after the rename is recognised by the folder that is there.
+//! the next start publishes it. Where a folder of the recording is there already, its manifest names
+//! the state that it was made of: the same state has been published, by a process that died after
+//! the rename; another one is a further part of the recording, and gets a folder of its own.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -24,7 +26,7 @@ use holdfast_settings::KeepPackets;
 use holdfast_shard::{Published, ReadSavedError, SavedRecording};
 use holdfast_track::wav::WriteAt;
 use holdfast_track::{RecordingTime, RenderError, RenderPlan, TrackInput, TrackReport};
-use holdfast_units::RecordingId;
+use holdfast_units::{RecordingId, WallTime};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -57,6 +59,9 @@ pub enum PublishError {
         path: PathBuf,
         source: ReadSavedError,
     },
+    /// It is still to be recorded.
+    #[error("{path} says that the recording goes on")]
+    Active { path: PathBuf },
     /// The audio could not be made.
     #[error("rendering")]
     Render(#[source] RenderError),
@@ -67,6 +72,16 @@ struct Track {
     number: u32,
     path: PathBuf,
     stream: Option<holdfast_control::Stream>,
+    /// When it was begun.
+    began: Option<WallTime>,
+}
+
+/// Where a recording is published.
+enum Place {
+    /// It has been, here.
+    Taken(Published),
+    /// It is to be, here.
+    Free { folder: PathBuf, part: u32 },
 }
 
 impl Publisher {
@@ -84,24 +99,16 @@ impl Publisher {
         }
     }
 
-    pub fn incoming(&self) -> &Incoming {
-        &self.incoming
-    }
-
     /// Publishes a recording that has ended. Doing it again finds it done.
     pub fn publish(&self, id: RecordingId) -> Result<Published, PublishError> {
         let recording = self.read_state(id)?;
-        let (year, month, day) = recording.started.utc_date();
-        let folder = self
-            .recordings_dir
-            .join(format!("{year:04}/{month:02}/{day:02}"))
-            .join(id.to_string());
-        if folder.exists() {
-            return self.published_before(&folder);
-        }
+        let (folder, part) = match self.place(&recording)? {
+            Place::Taken(published) => return Ok(published),
+            Place::Free { folder, part } => (folder, part),
+        };
         let made = self.incoming.folder(id).join("publish");
         remove(&made)?;
-        let manifest = self.make(&recording, &made)?;
+        let manifest = self.make(&recording, part, &made)?;
         self.put_in_place(&made, &folder)?;
         let published = sum(&folder, &manifest);
         info!(recording = %id, folder = published.folder, duration_ms = manifest.duration_ms,
@@ -112,28 +119,50 @@ impl Publisher {
     fn read_state(&self, id: RecordingId) -> Result<Recording, PublishError> {
         let path = self.incoming.state(id);
         let bytes = fs::read(&path).map_err(disk(&path))?;
-        let saved = SavedRecording::decode(&bytes);
-        Ok(saved
-            .map_err(|source| PublishError::State { path, source })?
-            .recording)
+        match SavedRecording::decode(&bytes) {
+            Ok(SavedRecording { recording }) if recording.life == Life::Active => {
+                Err(PublishError::Active { path })
+            }
+            Ok(SavedRecording { recording }) => Ok(recording),
+            Err(source) => Err(PublishError::State { path, source }),
+        }
     }
 
-    fn published_before(&self, folder: &Path) -> Result<Published, PublishError> {
-        let path = folder.join(holdfast_manifest::FILE_NAME);
-        let json = fs::read(&path).map_err(disk(&path))?;
-        let manifest = Manifest::from_json(&json).map_err(|error| PublishError::Disk {
-            path,
-            source: io::Error::other(error),
-        })?;
-        Ok(sum(folder, &manifest))
+    /// The folder that this state of a recording has, or is to have: beside the former parts.
+    fn place(&self, recording: &Recording) -> Result<Place, PublishError> {
+        let (year, month, day) = recording.started.utc_date();
+        let day = format!("{year:04}/{month:02}/{day:02}");
+        let day = self.recordings_dir.join(day);
+        let state = state_sha256(recording);
+        let mut part = 1;
+        loop {
+            let folder = day.join(holdfast_manifest::folder_name(recording.id, part));
+            if !folder.try_exists().map_err(disk(&folder))? {
+                return Ok(Place::Free { folder, part });
+            }
+            // A manifest was durable before its folder had this name. Where it does not read any
+            // more nothing may be taken for published.
+            let json = fs::read(folder.join(holdfast_manifest::FILE_NAME)).unwrap_or_default();
+            match Manifest::from_json(&json) {
+                Ok(manifest) if manifest.state_sha256 == state => {
+                    return Ok(Place::Taken(sum(&folder, &manifest)));
+                }
+                Ok(_) | Err(_) => part += 1,
+            }
+        }
     }
 
     /// Makes the whole folder, durably.
-    fn make(&self, recording: &Recording, made: &Path) -> Result<Manifest, PublishError> {
+    fn make(
+        &self,
+        recording: &Recording,
+        part: u32,
+        made: &Path,
+    ) -> Result<Manifest, PublishError> {
         let mut files = Vec::new();
         let mut call = self.copy_documents(recording.id, made, &mut files)?;
         let tracks = self.tracks(recording)?;
-        let time = times(recording);
+        let time = times(recording, part, &tracks);
         let mut inputs: Vec<TrackInput<'_>> = tracks.iter().map(input).collect();
         let channels = call.channels.len().max(1) as u16;
         let plan =
@@ -158,7 +187,7 @@ impl Publisher {
                 document.sha256.clone_from(&file.sha256);
             }
         }
-        let manifest = self.manifest(recording, call, &plan, &tracks, files);
+        let manifest = self.manifest((recording, part), call, &plan, &tracks, files);
         let path = made.join(holdfast_manifest::FILE_NAME);
         write_durably(&path, &manifest.to_json())?;
         for folder in [made.join("metadata"), made.join("streams"), made.to_owned()] {
@@ -212,11 +241,12 @@ impl Publisher {
                 .iter()
                 .find(|s| u32::from(s.number) == number)
                 .cloned();
-            let stream = wanted.or_else(|| described(&path));
+            let (began, described) = header(&path).unzip();
             tracks.push(Track {
                 number,
                 path,
-                stream,
+                stream: wanted.or(described.flatten()),
+                began,
             });
         }
         tracks.sort_unstable_by_key(|track| track.number);
@@ -238,7 +268,7 @@ impl Publisher {
 
     fn manifest(
         &self,
-        recording: &Recording,
+        (recording, part): (&Recording, u32),
         call: Call,
         plan: &RenderPlan,
         tracks: &[Track],
@@ -273,6 +303,8 @@ impl Publisher {
         Manifest {
             format: holdfast_manifest::FORMAT,
             id: recording.id,
+            part,
+            state_sha256: state_sha256(recording),
             node: self.node.clone(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             started: plan.started(),
@@ -313,13 +345,30 @@ fn is_audible(plan: &RenderPlan) -> bool {
     plan.has_audio() || plan.reports().iter().all(|report| report.packets == 0)
 }
 
-fn times(recording: &Recording) -> RecordingTime {
-    let started = recording.started;
+/// The time that the audio is of. A further part begins where its tracks do: what was before is in
+/// the former ones.
+fn times(recording: &Recording, part: u32, tracks: &[Track]) -> RecordingTime {
     let ended = match recording.life {
-        Life::Ended { at, .. } => at.max(started),
-        Life::Active => started,
+        Life::Ended { at, .. } => at.max(recording.started),
+        Life::Active => recording.started,
     };
-    RecordingTime { started, ended }
+    let started = match part {
+        1 => recording.started,
+        _ => tracks
+            .iter()
+            .filter_map(|track| track.began)
+            .min()
+            .unwrap_or(ended),
+    };
+    RecordingTime {
+        started: started.clamp(recording.started, ended),
+        ended,
+    }
+}
+
+/// SHA-256 of the final state of a recording.
+fn state_sha256(recording: &Recording) -> String {
+    hex(&Sha256::digest(holdfast_shard::encode_recording(recording)))
 }
 
 fn input(track: &Track) -> TrackInput<'_> {
@@ -334,12 +383,14 @@ fn input(track: &Track) -> TrackInput<'_> {
     }
 }
 
-/// What the first record of a track says of its stream, for one that ended before the recording.
-fn described(path: &Path) -> Option<holdfast_control::Stream> {
+/// When a track was begun, and what its first record says of its stream: all that is known of one
+/// that ended before the recording.
+fn header(path: &Path) -> Option<(WallTime, Option<holdfast_control::Stream>)> {
     let mut reader = holdfast_track::RecordReader::new(File::open(path).ok()?);
     let record = reader.next().ok()??;
-    let header = holdfast_track::StreamHeader::decode(record.payload).ok()?;
-    holdfast_shard::decode_stream(&header.description)
+    let header = holdfast_track::StreamHeader::decode(record.payload).ok();
+    let described = header.and_then(|it| holdfast_shard::decode_stream(&it.description));
+    Some((record.arrival, described))
 }
 
 fn sum(folder: &Path, manifest: &Manifest) -> Published {
@@ -407,16 +458,15 @@ fn hashed(folder: &Path, name: &str) -> Result<holdfast_manifest::File, PublishE
         bytes += size as u64;
         hash.update(&buffer[..size]);
     }
-    let sha256 = hash
-        .finalize()
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect();
     Ok(holdfast_manifest::File {
         name: name.to_owned(),
         bytes,
-        sha256,
+        sha256: hex(&hash.finalize()),
     })
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn remove(folder: &Path) -> Result<(), PublishError> {
@@ -433,3 +483,6 @@ fn disk(path: &Path) -> impl Fn(io::Error) -> PublishError + use<> {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 //!
 //! A crash in the middle of it changes nothing: the next start begins at step 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -28,7 +28,7 @@ use holdfast_shard::{
     ReadSavedError, SavedRecording,
 };
 use holdfast_sys::clock;
-use holdfast_units::{StreamId, WallTime};
+use holdfast_units::{RecordingId, StreamId, WallTime};
 use nix::fcntl::{Flock, FlockArg};
 use tracing::{error, info, warn};
 
@@ -96,8 +96,10 @@ pub fn recover(settings: &Settings<'_>) -> Result<Vec<Recovered>, RecoverError> 
         .chain(saved.keys())
         .copied()
         .filter(|shard| *shard >= configured);
-    let others: std::collections::BTreeSet<u16> = others.collect();
+    let others: BTreeSet<u16> = others.collect();
     let mut recovered = Vec::new();
+    // Recordings of a shard that is no more, of which something could not be written.
+    let mut left = BTreeSet::new();
     for shard in (0..configured).chain(others) {
         let saved = saved.remove(&shard).unwrap_or_default();
         let files = files.remove(&shard).unwrap_or_default();
@@ -105,27 +107,36 @@ pub fn recover(settings: &Settings<'_>) -> Result<Vec<Recovered>, RecoverError> 
         let one = recover_shard(settings, shard, slice, saved, files)?;
         if slice.is_some() {
             recovered.push(one);
+        } else if one.assembly.has_failed() {
+            // Its journal stays as it is, and with it all that a next start needs.
+            error!(
+                shard,
+                "no longer configured, and not all of it could be written: the next start tries again"
+            );
+            left.extend(one.assembly.recordings().map(|recording| recording.id));
         } else if let Some(first) = recovered.first_mut() {
             // No shard has its number any more: what it recorded has ended and is published.
             first.assembly.adopt(one.assembly);
         }
     }
-    sweep(incoming, &recovered)?;
+    sweep(incoming, &recovered, &left)?;
     Ok(recovered)
 }
 
 /// Removes what nobody knows of: documents of a recording that never came to be, and the rest of a
 /// folder that was being removed. What has a track is never removed, whoever knows it.
-fn sweep(incoming: &Incoming, recovered: &[Recovered]) -> Result<(), RecoverError> {
+fn sweep(
+    incoming: &Incoming,
+    recovered: &[Recovered],
+    left: &BTreeSet<RecordingId>,
+) -> Result<(), RecoverError> {
     let disk = |source| RecoverError::Disk {
         path: incoming.dir().to_owned(),
         source,
     };
     for recording in incoming.list().map_err(disk)? {
-        if recovered
-            .iter()
-            .any(|shard| shard.assembly.contains(recording))
-        {
+        let is_known = |shard: &Recovered| shard.assembly.contains(recording);
+        if left.contains(&recording) || recovered.iter().any(is_known) {
             continue;
         }
         if incoming.has_tracks(recording).map_err(disk)? {

@@ -7,7 +7,7 @@ pub(crate) mod support;
 use std::net::UdpSocket;
 
 use holdfast_control::{FromEngine, ToEngine};
-use holdfast_manifest::GapCause;
+use holdfast_manifest::{GapCause, Manifest};
 use support::{Engine, Sender, channel, count_in_place, document, ended, recording};
 
 #[test]
@@ -86,6 +86,53 @@ fn a_killed_engine_loses_nothing_that_it_had_received() {
 }
 
 #[test]
+fn what_a_shard_left_that_is_no_more_is_published_when_all_of_it_is_written() {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        return eprintln!("SKIPPED: two shards need two cores");
+    }
+    let Some(mut engine) = Engine::prepare(32_100, 32_199, "cores = [0, 1]") else {
+        return;
+    };
+    engine.change_settings("8 MiB\"\n", "8 MiB\"\ncheckpoint_interval = \"1 min\"\n");
+    engine.restart();
+    let link = engine.connect();
+    let mut wanted = recording(&[32_150]);
+    wanted.shard = 1;
+    link.send(&document(&wanted, "0001.xml", b"<recording/>"));
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+    Sender::new(32_150).send(20);
+    await_packets(&link, 20);
+    let mut again = wanted.clone();
+    again.revision = 2;
+    link.send(&ToEngine::Recording(again));
+    link.wait_applied(wanted.id, 2);
+    let folder = engine.incoming().join(wanted.id.to_string());
+    support::wait_until("the document is written", || {
+        folder.join("documents").exists()
+    });
+    engine.kill();
+    // A file stands where the tracks have to be.
+    std::fs::write(folder.join("streams"), "").unwrap();
+    engine.change_settings("cores = [0, 1]", "cores = [0]");
+    engine.restart();
+    drop(engine.connect());
+    assert!(engine.stop());
+    assert!(
+        !engine.published(&wanted).exists(),
+        "not without its packets"
+    );
+    assert!(folder.join("documents/0001.xml").exists());
+
+    std::fs::remove_file(folder.join("streams")).unwrap();
+    engine.restart();
+    let manifest = engine.published(&wanted).join("recording.json");
+    support::wait_until("it is published", || manifest.exists());
+    let manifest = Manifest::from_json(&std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(manifest.streams[0].packets, 20);
+}
+
+#[test]
 fn what_is_not_claimed_after_a_restart_of_signaling_is_published_as_an_orphan() {
     let Some(engine) = Engine::start_with(31_200, 31_299, "orphan_timeout = \"5 s\"") else {
         return;
@@ -107,6 +154,36 @@ fn what_is_not_claimed_after_a_restart_of_signaling_is_published_as_an_orphan() 
     let (_, manifest) = link.wait_published(wanted.id);
     assert_eq!(manifest.end_reason, holdfast_manifest::EndReason::Orphaned);
     assert_eq!(manifest.streams[0].packets, 10);
+}
+
+#[test]
+fn a_recording_that_is_claimed_after_it_was_published_gets_a_part_of_its_own() {
+    let Some(engine) = Engine::start(32_000, 32_099) else {
+        return;
+    };
+    let link = engine.connect();
+    let mut wanted = recording(&[32_000]);
+    let mut sender = Sender::new(32_000);
+    let mut folders = Vec::new();
+    for part in 1..=2 {
+        link.send(&ToEngine::Recording(wanted.clone()));
+        link.wait_applied(wanted.id, wanted.revision);
+        let begun = sender.sent();
+        sender.send(20);
+        await_packets(&link, u64::from(sender.sent()));
+        link.send(&ToEngine::Recording(ended(&wanted)));
+        let (folder, manifest) = link.wait_published(wanted.id);
+        assert_eq!((manifest.part, manifest.streams[0].packets), (part, 20));
+        let samples = channel(&folder, 0);
+        assert_eq!(count_in_place(&samples, begun..sender.sent()), 20);
+        folders.push(folder);
+        wanted.revision += 10;
+        support::wait_until("the former part is forgotten", || {
+            !engine.incoming().join(wanted.id.to_string()).exists()
+        });
+    }
+    assert_ne!(folders[0], folders[1]);
+    assert_eq!(count_in_place(&channel(&folders[0], 0), 0..20), 20);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! internal tags, no skipped fields. Text (JSON) writes times as RFC 3339, binary as nanoseconds.
 
 mod call;
+mod folder;
 mod stream;
 pub mod time;
 
@@ -13,6 +14,7 @@ pub use call::{
     Call, Channel, Group, Interval, MetadataDocument, Participant, Presence, Session, SipDialog,
     Warning,
 };
+pub use folder::{folder_name, parse_folder_name};
 pub use stream::{
     Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind, SsrcSeen, Stream,
 };
@@ -31,8 +33,16 @@ pub const FILE_NAME: &str = "recording.json";
 pub struct Manifest {
     /// Version of this format, see [`FORMAT`].
     pub format: u32,
-    /// Identity of the recording; also the name of its folder.
+    /// Identity of the recording; also the name of its folder, see [`folder_name`].
     pub id: RecordingId,
+    /// Which part of the recording this is, from 1. A further one begins where a call goes on whose
+    /// recording had been published: its `started` is where the part begins.
+    #[serde(default = "first_part")]
+    pub part: u32,
+    /// SHA-256 of the final state that this was published of: the same state published again is
+    /// recognised by it, and is no further part.
+    #[serde(default)]
+    pub state_sha256: String,
     /// Name of the node that published it.
     pub node: String,
     /// Version of the software that wrote it.
@@ -61,6 +71,10 @@ pub struct Manifest {
     /// What a reader should know at a glance, as stable snake_case words.
     #[serde(default)]
     pub flags: Vec<String>,
+}
+
+fn first_part() -> u32 {
+    1
 }
 
 /// Why a recording ended.

@@ -139,6 +139,8 @@ fn manifest() -> Manifest {
     Manifest {
         format: FORMAT,
         id: RecordingId::from_bytes([0xab; 16]),
+        part: 2,
+        state_sha256: "11".repeat(32),
         node: "recorder-1".into(),
         software_version: "0.1.0".into(),
         started: STARTED,

@@ -66,7 +66,7 @@ impl Engine {
         }
         let ingest = match (media.contains("ingest ="), is_ring()) {
             (true, _) => "",
-            (false, true) => "ingest = \"packet-ring\"\nring_size = \"8 MiB\"",
+            (false, true) => "ingest = \"packet-ring\"\nring_size = \"16 MiB\"",
             (false, false) => "ingest = \"udp\"",
         };
         let dir = tempfile::tempdir().expect("a folder");
@@ -134,9 +134,24 @@ impl Engine {
         }
     }
 
+    /// Changes its settings, for the next start.
+    pub fn change_settings(&self, from: &str, to: &str) {
+        let path = self.dir.path().join("holdfast.toml");
+        let settings = std::fs::read_to_string(&path).expect("settings");
+        assert!(settings.contains(from), "{settings}");
+        std::fs::write(path, settings.replace(from, to)).expect("settings are written");
+    }
+
     /// The folder of recordings in progress.
     pub fn incoming(&self) -> PathBuf {
         self.dir.path().join("recordings/incoming")
+    }
+
+    /// Where a recording is published.
+    pub fn published(&self, recording: &Recording) -> PathBuf {
+        let (year, month, day) = recording.started.utc_date();
+        let day = format!("recordings/{year:04}/{month:02}/{day:02}");
+        self.dir.path().join(day).join(recording.id.to_string())
     }
 }
 
