@@ -84,6 +84,7 @@ write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT MEDIA_PORTS CORE
 name = "perf"
 state_dir = "$1/state"
 control_socket = "$3"
+operator_socket = "$3.operator"
 
 [sip]
 listen = ["udp:127.0.0.1:$4", "tcp:127.0.0.1:$4"]

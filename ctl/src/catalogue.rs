@@ -62,14 +62,10 @@ impl Catalogue {
     /// The one recording whose id is, or begins with, `text`; a further part of it where that ends
     /// with `.` and the part's number.
     pub fn find(&self, text: &str) -> Result<Entry, CommandError> {
-        let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
         let (id, part) = text.split_once('.').unwrap_or((text, "1"));
-        let is_id = (ID_PREFIX_LENGTH_MIN..=32).contains(&id.len()) && id.bytes().all(is_hex);
-        let Some(part) = part.parse().ok().filter(|&part: &u32| is_id && part > 0) else {
-            return Err(CommandError::NotAnId {
-                text: text.to_owned(),
-            });
-        };
+        check_id(id).map_err(|_| not_an_id(text))?;
+        let part = part.parse().ok().filter(|&part: &u32| part > 0);
+        let part = part.ok_or_else(|| not_an_id(text))?;
         let mut found = self.entries(None)?;
         found.retain(|entry| entry.part == part && entry.id.to_string().starts_with(id));
         let text = text.to_owned();
@@ -124,6 +120,21 @@ impl Entry {
 }
 
 /// Folders whose names are so many digits, in order.
+/// Whether a text can be the beginning of an id.
+pub(crate) fn check_id(text: &str) -> Result<(), CommandError> {
+    let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
+    if !(ID_PREFIX_LENGTH_MIN..=32).contains(&text.len()) || !text.bytes().all(is_hex) {
+        return Err(not_an_id(text));
+    }
+    Ok(())
+}
+
+fn not_an_id(text: &str) -> CommandError {
+    CommandError::NotAnId {
+        text: text.to_owned(),
+    }
+}
+
 fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CommandError> {
     let is_number =
         |name: &str| name.len() == digits && name.bytes().all(|octet| octet.is_ascii_digit());

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use holdfast_control::operator::Refusal;
 use holdfast_settings::LoadError;
 
 /// Why a command could not be carried out.
@@ -34,6 +35,14 @@ pub(crate) enum CommandError {
     NotAnId { text: String },
     #[error("no recording {text} in {dir}", dir = dir.display())]
     NoSuchRecording { text: String, dir: PathBuf },
+    #[error("no call {text}")]
+    NoSuchCall { text: String },
+    #[error("no server answers at {path}", path = path.display())]
+    NoServer { path: PathBuf, source: io::Error },
+    #[error("the server at {path} does not speak as this command does: {text}", path = path.display())]
+    Misunderstood { path: PathBuf, text: String },
+    #[error("the server does not do that")]
+    Refused(#[source] Refusal),
     #[error("{text} begins the ids of several recordings: {}", ids.join(", "))]
     Ambiguous { text: String, ids: Vec<String> },
     #[error(

@@ -1,9 +1,11 @@
-//! `holdfast`: checks settings, lists, shows, verifies and exports recordings.
+//! `holdfast`: checks settings; lists, shows, verifies and exports recordings; sees and commands the
+//! calls of a running server.
 //!
-//! It works on files alone, so it needs no running server and changes nothing a server has made.
+//! All but `calls` works on files alone, needs no running server and changes nothing that one made.
 //! Exit status: 0 where all is well, 1 where something is wrong with what was looked at, 2 where
 //! the command itself was.
 
+mod calls;
 mod catalogue;
 mod config;
 mod error;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use holdfast_control::operator::Command as Ask;
 
 use crate::error::CommandError;
 
@@ -44,6 +47,44 @@ enum Command {
     Config(ConfigCommand),
     /// Published recordings.
     Recordings(RecordingsArgs),
+    /// The calls of the running server.
+    Calls(CallsArgs),
+}
+
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+struct CallsArgs {
+    /// Socket of the running server [default: node.operator_socket of the settings].
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: CallsCommand,
+}
+
+#[derive(Subcommand)]
+enum CallsCommand {
+    /// List the calls, the oldest first.
+    List,
+    /// Show one call with its streams.
+    Show {
+        /// Its recording's id, or the beginning of it.
+        id: String,
+    },
+    /// Keep nothing of a call from now on: its recording has silence and a mark.
+    Pause {
+        /// Its recording's id, or the beginning of it.
+        id: String,
+    },
+    /// Record a call again, in the same recording.
+    Resume {
+        /// Its recording's id, or the beginning of it.
+        id: String,
+    },
+    /// End a call; its recording is published.
+    Hangup {
+        /// Its recording's id, or the beginning of it.
+        id: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -148,6 +189,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         Command::Config(ConfigCommand::Uris) => return config::uris(out, &source, cli.json),
         Command::Config(ConfigCommand::Default) => return config::default(out, cli.json),
         Command::Recordings(recordings) => recordings,
+        Command::Calls(calls) => return run_calls(out, &source, calls, cli.json),
     };
     let catalogue = match &recordings.dir {
         Some(dir) => catalogue::Catalogue::new(dir.clone()),
@@ -165,6 +207,37 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         }
         RecordingsCommand::Export { id, pcap, stream } => {
             export::export(out, &catalogue.find(id)?, pcap, *stream, cli.json)
+        }
+    }
+}
+
+fn run_calls(
+    out: &mut dyn Write,
+    source: &config::Source,
+    calls: &CallsArgs,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let mut server = match &calls.socket {
+        Some(socket) => calls::Server::connect(socket.clone())?,
+        None => calls::Server::connect(source.settings()?.node.operator_socket)?,
+    };
+    match &calls.command {
+        CallsCommand::List => calls::list(out, &mut server, json),
+        CallsCommand::Show { id } => {
+            let id = server.find(id)?;
+            calls::one(out, &mut server, Ask::Show { id }, json)
+        }
+        CallsCommand::Pause { id } => {
+            let id = server.find(id)?;
+            calls::one(out, &mut server, Ask::Pause { id }, json)
+        }
+        CallsCommand::Resume { id } => {
+            let id = server.find(id)?;
+            calls::one(out, &mut server, Ask::Resume { id }, json)
+        }
+        CallsCommand::Hangup { id } => {
+            let id = server.find(id)?;
+            calls::one(out, &mut server, Ask::HangUp { id }, json)
         }
     }
 }

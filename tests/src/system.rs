@@ -92,7 +92,8 @@ impl Options {
                 "node",
                 format!(
                     "name = \"e2e\"\nstate_dir = \"{root}/state\"\n\
-                     control_socket = \"{root}/control.sock\"\n"
+                     control_socket = \"{root}/control.sock\"\n\
+                     operator_socket = \"{root}/operator.sock\"\n"
                 ),
             ),
             ("sip", format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n")),

@@ -9,10 +9,13 @@
 //!
 //! It refuses to be a place for calls or packets: what the engine does not need to receive and
 //! store media travels as an opaque document.
+//!
+//! [`operator`] is a protocol of its own, between the signaling process and whoever operates it.
 
 pub mod frame;
 pub mod limits;
 mod message;
+pub mod operator;
 
 pub use frame::{DecodeError, EncodeError, decode, encode};
 pub use message::{

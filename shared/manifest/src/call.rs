@@ -25,6 +25,16 @@ pub struct Call {
     /// What each channel of the audio holds, channel 0 first.
     #[serde(default)]
     pub channels: Vec<Channel>,
+    /// What vendors say in the metadata beyond RFC 7865, in its order; as sent it stands in the
+    /// documents.
+    #[serde(default)]
+    pub extensions: Vec<Extension>,
+    /// Identifiers by which other systems know the call, from headers and metadata, each once.
+    #[serde(default)]
+    pub correlations: Vec<Correlation>,
+    /// When the recorder itself kept nothing of the call, in order.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// What was odd about the signaling, and tolerated.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -66,6 +76,68 @@ pub struct Interval {
     /// When it ended.
     #[serde(with = "time::option", default)]
     pub to: Option<WallTime>,
+}
+
+/// An element of a vendor's in the metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// What it belongs to: `recording`, `group`, `session`, `participant` or `stream`.
+    pub of: String,
+    /// The id of that; `None` for the recording.
+    pub id: Option<String>,
+    /// Namespace of the vendor's elements.
+    pub namespace: Option<String>,
+    /// Local name of the element.
+    pub name: String,
+    /// Texts of the elements and attributes in it by their path: `ucid`, `header[Call-ID]/value`,
+    /// `broadWorksRecordingMetadata@version`.
+    #[serde(default)]
+    pub values: BTreeMap<String, Vec<String>>,
+}
+
+/// An identifier by which another system knows the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correlation {
+    /// Whose it is: `oracle`, `cisco`, `avaya`, `audiocodes`, `ribbon`, `broadworks`, `metaswitch`,
+    /// `genesys`, `nice` and others; `sip` where it is nobody's own.
+    pub vendor: String,
+    /// What it is, as a stable word: `ucid`, `guid`, `session_id`, `call_id`, …
+    pub kind: String,
+    /// The identifier.
+    pub value: String,
+    /// The header field or the metadata element that said so.
+    pub source: String,
+}
+
+/// A time in which the recorder itself kept nothing of the call. That the client paused its streams
+/// is said by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// When it began.
+    #[serde(with = "time")]
+    pub from: WallTime,
+    /// When it ended; `None` where the recording ended first.
+    #[serde(with = "time::option", default)]
+    pub to: Option<WallTime>,
+    /// Who wanted it.
+    pub by: PausedBy,
+}
+
+/// Who wanted the recorder to keep nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// An operator.
+    Operator,
+    /// The settings: calls wait for an operator to begin their recording.
+    Settings,
+}
+
+impl Pause {
+    /// One that begins.
+    pub const fn new(from: WallTime, by: PausedBy) -> Self {
+        Self { from, to: None, by }
+    }
 }
 
 /// A group of communication sessions.

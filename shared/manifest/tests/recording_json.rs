@@ -63,6 +63,24 @@ fn call() -> Call {
             code: "no_require".into(),
             text: "no Require: siprec".into(),
         }],
+        extensions: vec![Extension {
+            of: "participant".into(),
+            id: Some("srfBElmCRp2QB23b7Mpk0w==".into()),
+            namespace: Some("http://example.com/extension".into()),
+            name: "extensiondata".into(),
+            values: BTreeMap::from([("ucid".into(), vec!["0090D1AD6537E860".into()])]),
+        }],
+        correlations: vec![Correlation {
+            vendor: "oracle".into(),
+            kind: "ucid".into(),
+            value: "0090D1AD6537E860".into(),
+            source: "ucid".into(),
+        }],
+        pauses: vec![Pause {
+            from: STARTED,
+            to: Some(STARTED),
+            by: PausedBy::Operator,
+        }],
         metadata: vec![MetadataDocument {
             file: "metadata/0001.xml".into(),
             sha256: "00".repeat(32),

@@ -126,6 +126,11 @@ pub(crate) fn folders(
             &raw.node.control_socket,
             &node.control_socket,
         ),
+        (
+            "node.operator_socket",
+            &raw.node.operator_socket,
+            &node.operator_socket,
+        ),
         ("journal.dir", &raw.journal.dir, &journal.dir),
         ("recordings.dir", &raw.recordings.dir, &recordings.dir),
         (

@@ -62,18 +62,25 @@ fn node(checker: &mut Checker<'_>, raw: &RawNode) -> Node {
         let allowed = format!("1 to {length_max} letters, digits and inner hyphens");
         checker.not_allowed("node.name", quoted(&raw.name), allowed);
     }
-    let control_socket = path(checker, "node.control_socket", &raw.control_socket);
-    let length_max = limits::SOCKET_PATH_LENGTH_MAX;
-    if raw.control_socket.len() > length_max {
-        let allowed = format!("a path of at most {length_max} octets (a Unix socket's limit)");
-        checker.not_allowed("node.control_socket", quoted(&raw.control_socket), allowed);
-    }
+    let control_socket = socket(checker, "node.control_socket", &raw.control_socket);
+    let operator_socket = socket(checker, "node.operator_socket", &raw.operator_socket);
     let state_dir = path(checker, "node.state_dir", &raw.state_dir);
     Node {
         name: raw.name.clone(),
         state_dir,
         control_socket,
+        operator_socket,
     }
+}
+
+/// The path of a Unix socket.
+fn socket(checker: &mut Checker<'_>, key: &'static str, text: &str) -> PathBuf {
+    let length_max = limits::SOCKET_PATH_LENGTH_MAX;
+    if text.len() > length_max {
+        let allowed = format!("a path of at most {length_max} octets (a Unix socket's limit)");
+        checker.not_allowed(key, quoted(text), allowed);
+    }
+    path(checker, key, text)
 }
 
 fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
@@ -92,6 +99,7 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
                 ("refuse", PlainInvite::Refuse),
             ],
         ),
+        start_paused: raw.start_paused,
         max_calls: checker.count("sip.max_calls", raw.max_calls, &limits::CALLS),
         streams_per_call_max: checker.count(
             "sip.streams_per_call_max",

@@ -86,13 +86,20 @@ impl Settings {
 
     fn check_folders(&self, checker: &mut Checker<'_>, machine: &dyn Machine) {
         let raw = &self.raw;
-        let socket_dir = match self.node.control_socket.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            Some(_) | None => PathBuf::from("."),
-        };
+        let control_dir = folder_of(&self.node.control_socket);
+        let operator_dir = folder_of(&self.node.operator_socket);
         let folders = [
             ("node.state_dir", &raw.node.state_dir, &self.node.state_dir),
-            ("node.control_socket", &raw.node.control_socket, &socket_dir),
+            (
+                "node.control_socket",
+                &raw.node.control_socket,
+                &control_dir,
+            ),
+            (
+                "node.operator_socket",
+                &raw.node.operator_socket,
+                &operator_dir,
+            ),
             ("journal.dir", &raw.journal.dir, &self.journal.dir),
             ("recordings.dir", &raw.recordings.dir, &self.recordings.dir),
             (
@@ -161,6 +168,14 @@ fn check_address(
             "this machine has no such address",
             remedy,
         );
+    }
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        Some(_) | None => PathBuf::from("."),
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct RawNode {
     pub name: String,
     pub state_dir: String,
     pub control_socket: String,
+    pub operator_socket: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,7 @@ pub(crate) struct RawSip {
     pub advertise: String,
     pub strict: bool,
     pub plain_invite: String,
+    pub start_paused: bool,
     pub max_calls: i64,
     pub streams_per_call_max: i64,
     pub call_duration_max: String,
@@ -103,6 +105,7 @@ impl Default for RawNode {
             name: "recorder-1".to_owned(),
             state_dir: "var/state".to_owned(),
             control_socket: "var/control.sock".to_owned(),
+            operator_socket: "var/operator.sock".to_owned(),
         }
     }
 }
@@ -114,10 +117,11 @@ impl Default for RawSip {
             advertise: "auto".to_owned(),
             strict: false,
             plain_invite: "refuse".to_owned(),
+            start_paused: false,
             max_calls: 2_000,
             streams_per_call_max: 16,
             call_duration_max: "24 h".to_owned(),
-            session_expires: "30 min".to_owned(),
+            session_expires: "2 h".to_owned(),
             session_expires_min: "90 s".to_owned(),
             retry_after: "10 s".to_owned(),
             message_size_max: "256 KiB".to_owned(),

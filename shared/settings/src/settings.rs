@@ -60,6 +60,8 @@ pub struct Node {
     pub state_dir: PathBuf,
     /// Unix socket between the two processes.
     pub control_socket: PathBuf,
+    /// Unix socket on which signaling takes the commands of an operator.
+    pub operator_socket: PathBuf,
 }
 
 /// `[sip]`
@@ -73,6 +75,8 @@ pub struct Sip {
     pub strict: bool,
     /// What an INVITE without any mark of SIPREC gets.
     pub plain_invite: PlainInvite,
+    /// Whether a call is answered inactive and recorded from when an operator resumes it.
+    pub start_paused: bool,
     /// Calls at a time; more get 503.
     pub max_calls: u32,
     /// m-lines recorded of one call; more are answered with port 0.

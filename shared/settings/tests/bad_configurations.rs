@@ -235,7 +235,11 @@ fn paths_and_names_at_their_limit_are_taken_and_one_more_is_not() {
     let settings = |key: &str, length: usize| {
         Settings::from_toml(&format!("[node]\n{key} = \"{}\"", "a".repeat(length)))
     };
-    for (key, length_max) in [("name", 63), ("control_socket", 107)] {
+    for (key, length_max) in [
+        ("name", 63),
+        ("control_socket", 107),
+        ("operator_socket", 107),
+    ] {
         settings(key, length_max).unwrap();
         settings(key, length_max + 1).unwrap_err();
     }

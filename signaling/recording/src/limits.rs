@@ -73,7 +73,20 @@ pub const SESSION_RESERVE_MAX: Duration = Duration::from_secs(32);
 /// How long a process that ends waits for peers to answer its BYEs: three copies and their answers.
 pub const FAREWELL_MAX: Duration = Duration::from_secs(4);
 
-/// Time after which a refresh of the session that met another request is sent again.
-pub const REFRESH_RETRY: Duration = Duration::from_secs(2);
+/// Time after which a request of ours that met another one, or a 5xx, is sent again.
+pub const ASK_RETRY: Duration = Duration::from_secs(2);
+
+/// Longest time that a peer's Retry-After makes us wait, and the wait for one that cannot be reached.
+pub const ASK_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How often a pause or a question for metadata is sent before it is given up. A refresh of the
+/// session is sent until the session expires.
+pub const ASK_ATTEMPTS_MAX: u32 = 8;
+
+/// How often the metadata is asked for in one recording session (P-76).
+pub const SNAPSHOT_REQUESTS_MAX: u32 = 4;
+
+/// How long after our question the metadata may take to come before it is asked for again.
+pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(32);
 
 const _: () = assert!(DOCUMENT_BYTES_KEPT_MAX < DOCUMENT_BYTES_WAITING_MAX);

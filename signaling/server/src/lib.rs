@@ -8,6 +8,7 @@ mod clock;
 mod engine_link;
 mod limits;
 mod notices;
+mod operator_socket;
 mod recorder_config;
 mod server;
 mod tcp;

@@ -34,6 +34,12 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// be read.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections of operators at a time; one more is closed at once.
+pub const OPERATORS_MAX: usize = 16;
+
+/// Silence after which an operator's connection is closed.
+pub const OPERATOR_IDLE_MAX: Duration = Duration::from_secs(60);
+
 /// Octets that wait for the engine. One that lets so much wait is taken for hung, and the
 /// connection is made anew.
 pub const ENGINE_QUEUE_SIZE_MAX: usize = 256 * 1024 * 1024;

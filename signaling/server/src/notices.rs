@@ -63,6 +63,19 @@ pub fn log(notice: &Notice) {
         Notice::RecordingUnaccounted { recording } => {
             warn!(%recording, "the engine no longer holds a recording that it was to publish");
         }
+        Notice::Commanded { recording, command } => {
+            info!(%recording, command, "an operator's command");
+        }
+        Notice::DirectionTold {
+            recording,
+            is_paused,
+            status,
+        } => {
+            info!(%recording, is_paused, status = status.code(), "the peer was told");
+        }
+        Notice::SnapshotRefused { recording, status } => {
+            warn!(%recording, status = status.code(), "the peer does not send its metadata again");
+        }
         Notice::Malformed { peer, fault } => debug!(%peer, %fault, "not a SIP message"),
         other => log_engine(other),
     }

@@ -43,6 +43,7 @@ pub fn of(
         },
         is_strict: sip.strict,
         takes_plain_invites: sip.plain_invite == PlainInvite::Accept,
+        starts_paused: sip.start_paused,
         calls_max,
         streams_per_call_max: count(u64::from(sip.streams_per_call_max)),
         call_duration_max: sip.call_duration_max,
@@ -108,6 +109,6 @@ mod tests {
         assert_eq!(config.port_quarantine, own.port_quarantine);
         assert_eq!(config.endpoint.timers, own.endpoint.timers);
         assert_eq!(config.endpoint.retry_after, own.endpoint.retry_after);
-        assert!(!config.is_strict && !config.takes_plain_invites);
+        assert!(!config.is_strict && !config.takes_plain_invites && !config.starts_paused);
     }
 }

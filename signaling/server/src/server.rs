@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use holdfast_control::FromEngine;
+use holdfast_control::operator::{Answer, Command};
 use holdfast_recording::recorder::{Output, Recorder};
 use holdfast_settings::{Settings, SipListen, SipTransport};
 use holdfast_sip::endpoint::Owner;
@@ -16,6 +17,7 @@ use holdfast_sip::{Bytes, Entropy, Flow, FlowInfo, Target, Transport};
 use holdfast_units::MonoTime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tracing::{debug, info, warn};
 
@@ -27,7 +29,7 @@ use crate::limits::{
 };
 use crate::tcp::{self, Outgoing};
 use crate::udp::UdpPort;
-use crate::{notices, recorder_config};
+use crate::{notices, operator_socket, recorder_config};
 
 /// What arrived.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ pub enum Incoming {
     EngineUp(EngineSender),
     Engine(FromEngine),
     EngineGone,
+    Command {
+        command: Command,
+        answer: oneshot::Sender<Answer>,
+    },
 }
 
 /// Why the process does not run.
@@ -86,6 +92,7 @@ pub struct Server {
     inbox: Receiver<Incoming>,
     engine: Option<EngineSender>,
     control_socket: PathBuf,
+    operator_socket: PathBuf,
     shutdown_timeout: Duration,
     next_flow: u64,
 }
@@ -153,6 +160,7 @@ impl Server {
             inbox,
             engine: None,
             control_socket: settings.node.control_socket.clone(),
+            operator_socket: settings.node.operator_socket.clone(),
             shutdown_timeout: settings.lifecycle.shutdown_timeout,
         })
     }
@@ -226,6 +234,8 @@ impl Server {
         }
         let path = self.control_socket.clone();
         tokio::task::spawn_local(engine_link::run(path, self.setup.inbox.clone()));
+        let path = self.operator_socket.clone();
+        tokio::task::spawn_local(operator_socket::run(path, self.setup.inbox.clone()));
     }
 
     /// Takes what else has arrived, as much as one turn may.
@@ -259,6 +269,10 @@ impl Server {
             Incoming::EngineGone => {
                 self.engine = None;
                 self.recorder.handle_engine_gone(now, wall);
+            }
+            // Where nobody waits for the answer any more, the command stands all the same.
+            Incoming::Command { command, answer } => {
+                let _ = answer.send(self.recorder.handle_command(now, wall, command));
             }
         }
     }

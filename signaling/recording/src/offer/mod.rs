@@ -60,9 +60,11 @@ pub struct Session {
     lines: Vec<Line>,
     times: Vec<String>,
     /// Our offer that waits for an answer.
-    pending: Option<Vec<Line>>,
+    pending: Option<Pending>,
     /// Whether we want to receive nothing for now.
     paused: bool,
+    /// Whether what is in force was said by us while we wanted that.
+    agreed_paused: bool,
     /// Version of the last description sent; 0 before the first.
     version: u64,
     /// That description after its `o=` line.
@@ -77,6 +79,14 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has changed since the plan was made")]
 pub struct StalePlan;
+
+/// An offer of ours without its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pending {
+    lines: Vec<Line>,
+    /// Whether it asks for nothing.
+    paused: bool,
+}
 
 /// One m-line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +105,7 @@ impl Session {
             times: Vec::new(),
             pending: None,
             paused: false,
+            agreed_paused: false,
             version: 0,
             sent: String::new(),
             revision: 0,
@@ -126,6 +137,33 @@ impl Session {
     /// and offers, until this is taken back (P-30, P-37). It shows with the next exchange.
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    /// Whether we want to receive nothing for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether the peer has not been told what we want of this: neither by what is in force nor by
+    /// an offer that waits for its answer.
+    pub fn has_to_tell(&self) -> bool {
+        let told = self
+            .pending
+            .as_ref()
+            .map_or(self.agreed_paused, |pending| pending.paused);
+        told != self.paused && self.streams().next().is_some()
+    }
+
+    /// Whether packets of a stream are to be recorded now. While we want nothing, none are, whatever
+    /// the peer makes of it. Once we want them again they are from the offer on that says so
+    /// (RFC 3264 §6.1, P-42), unless it is the peer that has paused the stream.
+    pub fn is_receiving(&self, stream: &Stream) -> bool {
+        if self.paused {
+            return false;
+        }
+        let is_peers_pause = judge::mirrored(stream.terms.peer_direction) == Direction::Inactive
+            || stream.terms.flags.contains(&LineFlag::OldHold);
+        stream.terms.is_receiving() || (self.agreed_paused && !is_peers_pause)
     }
 
     /// What an offer asks for; changes nothing.
@@ -167,6 +205,7 @@ impl Session {
         self.times = plan.times;
         self.serials = plan.serials;
         self.revision += 1;
+        self.agreed_paused = self.paused;
         Ok(self.send(None))
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::judge;
 use super::refusal::LineRefusal;
 use super::terms::{Action, Head, LineFlag, LinePlan, LocalPorts, Peer, Plan, Terms};
-use super::{Line, Session, Stream, flag_duplicate_labels};
+use super::{Line, Pending, Session, Stream, flag_duplicate_labels};
 use crate::limits;
 use crate::sdp::{
     Codec, Direction, Family, Media, MediaKind, PayloadType, Profile, SessionDescription,
@@ -111,14 +111,19 @@ impl Session {
         self.serials = plan.serials;
         self.revision += 1;
         let description = self.send(Some(&lines));
-        self.pending = Some(lines);
+        self.pending = Some(Pending {
+            lines,
+            paused: self.paused,
+        });
         Ok(description)
     }
 
     /// Takes the answer to our offer into force and says what became of the lines: kept ones
     /// with their final terms, removed and refused ones.
     pub fn handle_answer(&mut self, answer: &SessionDescription) -> Result<Plan, NoOfferPending> {
-        let offered = self.pending.take().ok_or(NoOfferPending)?;
+        let pending = self.pending.take().ok_or(NoOfferPending)?;
+        self.agreed_paused = pending.paused;
+        let offered = pending.lines;
         let mut plan = Plan {
             lines: Vec::with_capacity(offered.len()),
             dropped: Vec::new(),
@@ -200,6 +205,10 @@ impl Session {
         merge_codecs(&mut terms, &offered.terms.codecs);
         terms.mux &= offered.terms.mux;
         terms.direction = self.wanted(terms.direction);
+        if offered.terms.direction == Direction::Inactive {
+            // Inactive is all that can be answered to inactive: it says nothing about the peer.
+            terms.peer_direction = offered.terms.peer_direction;
+        }
         let moved = offered.terms.peer.rtp != terms.peer.rtp;
         Action::Keep {
             slot: offered.slot,

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_control::{Life, Recording, Stream, StreamMode};
-use holdfast_manifest::{EndReason, SipDialog};
-use holdfast_sip::endpoint::{ClientTx, DialogId, ServerTx};
+use holdfast_manifest::{EndReason, Pause, SipDialog};
+use holdfast_sip::endpoint::{DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
 use holdfast_units::{RecordingId, WallTime};
 
+use super::asking::Asking;
 use super::documents::Documents;
 use super::facts::Facts;
 use super::proposal::Proposal;
@@ -38,8 +39,10 @@ pub(super) struct Call {
     pub(super) documents: Documents,
     pub(super) sync: Sync,
     pub(super) timer: Option<SessionTimer>,
-    /// Our refresh of the session, unanswered.
-    pub(super) refresh: Option<ClientTx>,
+    /// What we ask of the peer.
+    pub(super) asking: Asking,
+    /// When the recording was paused by us, in order; the last one may be open.
+    pub(super) pauses: Vec<Pause>,
     /// Requests of the dialog that wait for the one that waits for the engine.
     pub(super) queue: VecDeque<InDialog>,
 }
@@ -140,6 +143,11 @@ impl Call {
         }
     }
 
+    /// Whether it has been answered and goes on, and nothing waits for the engine.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up(None))
+    }
+
     /// What the engine is to have: that of the exchange which waits for it, else what is in force.
     pub(super) fn wanted_facts(&self) -> &Facts {
         self.exchange()
@@ -187,7 +195,7 @@ impl Call {
             address: ports.address,
             rtp_port: ports.rtp,
             rtcp_port: if terms.mux { ports.rtp } else { ports.rtcp },
-            mode: match terms.is_receiving() {
+            mode: match facts.session.is_receiving(stream) {
                 true => StreamMode::Record,
                 false => StreamMode::Pause,
             },

@@ -16,6 +16,8 @@ pub struct RecorderConfig {
     pub is_strict: bool,
     /// Whether an INVITE without any mark of SIPREC is recorded.
     pub takes_plain_invites: bool,
+    /// Whether a call is answered inactive and recorded once an operator resumes it.
+    pub starts_paused: bool,
     /// Calls at a time; more get 503.
     pub calls_max: usize,
     /// Streams recorded of one call.
@@ -43,10 +45,11 @@ impl Default for RecorderConfig {
             endpoint,
             is_strict: false,
             takes_plain_invites: false,
+            starts_paused: false,
             calls_max: 2_000,
             streams_per_call_max: limits::MEDIA_LINES_MAX,
             call_duration_max: Duration::from_secs(24 * 60 * 60),
-            session_expires: Duration::from_secs(30 * 60),
+            session_expires: Duration::from_secs(2 * 60 * 60),
             session_expires_min: Duration::from_secs(90),
             metadata_bytes_max: 128 * 1024,
             media_address: None,

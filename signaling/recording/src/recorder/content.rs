@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_sip::{Reply, Request, Status};
+use holdfast_sip::message::Headers;
+use holdfast_sip::{Reply, Request, Response, Status};
 
 use super::output::RefusedBecause;
 use super::{RecorderConfig, Refusal};
-use crate::metadata::{self, Document, Fault};
+use crate::metadata::{self, Dialect, Document, Fault};
 use crate::multipart::{
     self, ACCEPT, Bodies, BodyFlag, BodyLimits, Part, UnstatedHandling, split_message,
 };
@@ -42,6 +43,13 @@ pub(super) struct Metadata {
     pub(super) fault: Option<Fault>,
 }
 
+impl Metadata {
+    /// The vocabulary it is written in.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.document.as_ref().map(Dialect::of).unwrap_or_default()
+    }
+}
+
 impl Content {
     pub(super) const fn is_empty(&self) -> bool {
         self.sdp.is_none() && self.metadata.is_none()
@@ -50,15 +58,24 @@ impl Content {
 
 /// Whether a request has a metadata part.
 pub(super) fn has_metadata(request: &Request) -> bool {
-    bodies_of(request).is_some_and(|bodies| bodies.metadata().is_some())
+    bodies_of(request.headers(), request.body()).is_some_and(|bodies| bodies.metadata().is_some())
 }
 
 /// Reads what a request carries.
 pub(super) fn read(config: &RecorderConfig, request: &Request) -> Result<Content, Refusal> {
-    let Some(bodies) = bodies_of(request) else {
+    read_parts(config, request.headers(), request.body())
+}
+
+/// Reads what an answer to a request of ours carries; nothing where that is beyond reading.
+pub(super) fn read_answer(config: &RecorderConfig, response: &Response) -> Content {
+    read_parts(config, response.headers(), response.body()).unwrap_or_default()
+}
+
+fn read_parts(config: &RecorderConfig, headers: &Headers, body: &[u8]) -> Result<Content, Refusal> {
+    let Some(bodies) = bodies_of(headers, body) else {
         return Ok(Content::default());
     };
-    if foreign(request.headers().first("Content-Encoding")) {
+    if foreign(headers.first("Content-Encoding")) {
         return Err(not_understood(true));
     }
     if let Some(part) = unknown_part(config, &bodies) {
@@ -85,15 +102,14 @@ pub(super) fn read(config: &RecorderConfig, request: &Request) -> Result<Content
     })
 }
 
-fn bodies_of(request: &Request) -> Option<Bodies<'_>> {
-    if request.body().is_empty() {
+fn bodies_of<'m>(headers: &'m Headers, body: &'m [u8]) -> Option<Bodies<'m>> {
+    if body.is_empty() {
         return None;
     }
-    let headers = request.headers();
     Some(split_message(
         headers.first("Content-Type").unwrap_or_default(),
         headers.first("Content-Disposition"),
-        request.body(),
+        body,
         &BodyLimits::default(),
     ))
 }

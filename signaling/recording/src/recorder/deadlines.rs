@@ -11,6 +11,10 @@ pub(super) enum Timer {
     Engine,
     /// The engine did not take the state: it is sent again.
     Retry,
+    /// Something is to be asked of the peer, which could not be asked before.
+    Ask,
+    /// All of the metadata was asked for and should be here.
+    Snapshot,
     /// The session is to be refreshed by us (RFC 4028 §9).
     Refresh,
     /// The session has expired (RFC 4028 §10).
@@ -39,6 +43,10 @@ impl Deadlines {
         }
     }
 
+    pub(super) fn is_set(&self, call: RecordingId, timer: Timer) -> bool {
+        self.at_by_key.contains_key(&(call, timer))
+    }
+
     pub(super) fn stop_all(&mut self, call: RecordingId) {
         for timer in ALL {
             self.stop(call, timer);
@@ -57,9 +65,11 @@ impl Deadlines {
     }
 }
 
-const ALL: [Timer; 5] = [
+const ALL: [Timer; 7] = [
     Timer::Engine,
     Timer::Retry,
+    Timer::Ask,
+    Timer::Snapshot,
     Timer::Refresh,
     Timer::Expiry,
     Timer::Duration,

@@ -31,6 +31,9 @@ fn describe(call: &Call) -> Described {
             .map(|one| participant(state, one))
             .collect(),
         channels: channels(facts),
+        extensions: Vec::new(),
+        correlations: Vec::new(),
+        pauses: call.pauses.clone(),
         warnings: facts.warnings.clone(),
         metadata: facts.documents.clone(),
     }

@@ -2,7 +2,7 @@
 
 use holdfast_manifest::EndReason;
 use holdfast_sip::endpoint::{DialogId, GoneCause, ServerTx};
-use holdfast_sip::{Reply, Request, Status};
+use holdfast_sip::{Reply, Request, Response, Status};
 use holdfast_units::RecordingId;
 
 use super::call::{Exchange, InDialog, Stage};
@@ -64,6 +64,9 @@ impl Recorder {
     fn change(&mut self, now: Now, id: RecordingId, request: &InDialog) -> Result<(), Refusal> {
         let content = content::read(&self.config, &request.request)?;
         let timer = SessionTimer::asked(&self.config, request.request.headers())?;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.asking.note_request(request.request.headers());
+        }
         if content.sdp.is_none() && !request.is_invite() {
             self.take_update(now, id, request, &content, timer);
             return Ok(());
@@ -87,7 +90,7 @@ impl Recorder {
             return Ok(());
         };
         call.sync.ports.extend(proposal.ports());
-        let file = keep(&mut call.documents, &request.request, &content);
+        let file = keep(&mut call.documents, request.request.head(), &content);
         let carrier = carrier_of(now, &request.request, file);
         let facts = call.facts.clone();
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
@@ -115,7 +118,7 @@ impl Recorder {
             call.sync.is_dirty |= says || !is_same;
             self.conclude(now, id, exchange, false);
             self.push(id);
-            return;
+            return self.judge_metadata(now, id);
         }
         call.stage = Stage::Up(Some(Box::new(exchange)));
         call.sync.is_dirty = true;
@@ -141,6 +144,7 @@ impl Recorder {
         self.merge(now, id, &request.request, content);
         self.arm_session_timer(now, id, timer);
         self.push(id);
+        self.judge_metadata(now, id);
     }
 
     /// Takes the metadata of a request that is answered 2xx, whatever else happens.
@@ -151,11 +155,50 @@ impl Recorder {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let file = keep(&mut call.documents, request, content);
+        let file = keep(&mut call.documents, request.head(), content);
         let carrier = carrier_of(now, request, file);
+        self.merge_carried(id, content, &carrier);
+    }
+
+    /// Takes the metadata of an answer to a request of ours (P-55).
+    pub(super) fn merge_answer(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        response: &Response,
+        content: &Content,
+    ) {
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|_| content.metadata.is_some())
+        else {
+            return;
+        };
+        let file = keep(&mut call.documents, response.head(), content);
+        let method = format!("200 {}", response.cseq().method.as_str());
+        let carrier = Carrier {
+            method: &method,
+            file,
+            arrival: now.wall,
+            is_in_dialog: true,
+        };
+        self.merge_carried(id, content, &carrier);
+        self.push(id);
+        self.judge_metadata(now, id);
+    }
+
+    fn merge_carried(&mut self, id: RecordingId, content: &Content, carrier: &Carrier<'_>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let facts = call.facts.clone();
-        let facts = self.candidate(facts, content, &carrier, None);
+        let facts = self.candidate(facts, content, carrier, None);
         if let Some(call) = self.calls.get_mut(&id) {
+            if let Some(metadata) = &content.metadata {
+                call.asking
+                    .note_metadata(&metadata.content_type, metadata.dialect());
+            }
             call.facts = facts;
             call.sync.is_dirty = true;
         }
@@ -288,7 +331,7 @@ impl Recorder {
                 return;
             }
             let Some(request) = call.queue.pop_front() else {
-                return;
+                return self.judge_metadata(now, id);
             };
             self.process(now, id, &request);
         }
@@ -326,18 +369,36 @@ impl Recorder {
             return;
         };
         if !call.facts.session.is_offer_pending() {
-            return;
+            return self.judge_metadata(now, id);
         }
         let content = content::read(&self.config, request);
         let answer = content.ok().and_then(|content| content.sdp);
         let Some(answer) = answer else {
-            // There is no session without an answer, and no way to ask for it again.
-            return self.hang_up(now, id, EndReason::Failure, "no answer to the offer");
+            return self.go_without_answer(now, id);
         };
         self.take_answer(now, id, &answer.description);
     }
 
-    fn take_answer(&mut self, now: Now, id: RecordingId, answer: &SessionDescription) {
+    /// An ACK without an answer: nothing can ask for it again. A call that was up before goes on as
+    /// it was; without any answer there is no session.
+    fn go_without_answer(&mut self, now: Now, id: RecordingId) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if !call.facts.offered.is_empty() {
+            return self.hang_up(now, id, EndReason::Failure, "no answer to the offer");
+        }
+        call.facts.session.cancel_offer();
+        call.facts.warn((
+            "offer_unanswered",
+            "the peer accepted an offer of the recorder without answering it",
+        ));
+        call.sync.is_dirty = true;
+        self.push(id);
+        self.go_on(now, id);
+    }
+
+    pub(super) fn take_answer(&mut self, now: Now, id: RecordingId, answer: &SessionDescription) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };

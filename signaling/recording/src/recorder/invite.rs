@@ -7,11 +7,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_control::limits::STREAMS_MAX;
-use holdfast_manifest::EndReason;
+use holdfast_manifest::{EndReason, Pause, PausedBy};
 use holdfast_sip::endpoint::{CancelCause, ServerTx};
 use holdfast_sip::{FlowInfo, Reply, Request, Status};
 use holdfast_units::RecordingId;
 
+use super::asking::Asking;
 use super::call::{Call, Exchange, InDialog, Stage, Sync};
 use super::content::{self, AGENT, Content};
 use super::deadlines::Timer;
@@ -113,6 +114,12 @@ impl Recorder {
         Refusal::new(reply, cause)
     }
 
+    /// 603: what an operator has declined is not to be tried elsewhere (RFC 3261 §21.6.2).
+    pub(super) fn declined(&self) -> Refusal {
+        let status = Status::new(603).unwrap_or(Status::FORBIDDEN);
+        Refusal::new(Reply::new(status), RefusedBecause::Operator)
+    }
+
     /// Begins a recording; the INVITE is answered when the engine has it.
     fn open(&mut self, now: Now, invite: &InDialog) -> Result<(), Refusal> {
         let request = &*invite.request;
@@ -177,7 +184,8 @@ impl Recorder {
         } = ground;
         let request = &*invite.request;
         let mut documents = Documents::default();
-        let file = keep(&mut documents, request, content);
+        let file = keep(&mut documents, request.head(), content);
+        let session_is_paused = session.is_paused();
         let mut facts = Facts::new(session);
         for word in marks.warnings() {
             facts.warn(word);
@@ -190,6 +198,14 @@ impl Recorder {
             file,
             arrival: now.wall,
             is_in_dialog: false,
+        };
+        let mut asking = Asking::new(request);
+        if let Some(metadata) = &content.metadata {
+            asking.note_metadata(&metadata.content_type, metadata.dialect());
+        }
+        let pauses = match session_is_paused {
+            true => vec![Pause::new(now.wall, PausedBy::Settings)],
+            false => Vec::new(),
         };
         let ports = proposal.ports().collect();
         let exchange = Exchange {
@@ -218,7 +234,8 @@ impl Recorder {
                 ..Sync::default()
             },
             timer: None,
-            refresh: None,
+            asking,
+            pauses,
             queue: VecDeque::new(),
         }
     }
@@ -275,13 +292,13 @@ impl Recorder {
             streams_max: self.config.streams_per_call_max,
             ..Policy::default()
         };
-        Session::new(
-            &policy,
-            Origin {
-                session_id: self.sdp_session,
-                address,
-            },
-        )
+        let origin = Origin {
+            session_id: self.sdp_session,
+            address,
+        };
+        let mut session = Session::new(&policy, origin);
+        session.set_paused(self.config.starts_paused);
+        session
     }
 
     /// Finds ports for the streams of a proposal that have none; `false` where they do not suffice.
@@ -403,17 +420,13 @@ fn no_family() -> Refusal {
     Refusal::new(reply, RefusedBecause::Offer(text.to_owned()))
 }
 
-/// Keeps what a request carries; gives the name of its metadata document.
-pub(super) fn keep(
-    documents: &mut Documents,
-    request: &Request,
-    content: &Content,
-) -> Option<String> {
+/// Keeps what a message carries; gives the name of its metadata document.
+pub(super) fn keep(documents: &mut Documents, head: &[u8], content: &Content) -> Option<String> {
     if content.is_empty() {
         return None;
     }
     let number = documents.next_number();
-    documents.keep(number, "sip", documents::redacted_head(request.head()));
+    documents.keep(number, "sip", documents::redacted_head(head));
     if let Some(sdp) = &content.sdp {
         documents.keep(number, "sdp", documents::redacted_sdp(&sdp.bytes));
     }

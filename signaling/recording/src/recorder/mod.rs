@@ -7,6 +7,7 @@
 //! streams receive and that all said so far is in its journal; a change that is refused has changed
 //! nothing; what the engine has is told to it again, whole, after either side was away.
 
+mod asking;
 mod call;
 mod config;
 mod content;
@@ -19,6 +20,7 @@ mod facts;
 mod in_dialog;
 mod invite;
 mod marks;
+mod operator;
 mod output;
 mod proposal;
 mod reconcile;
@@ -346,10 +348,15 @@ impl Recorder {
                 dialog,
                 response,
             } => {
-                self.handle_refreshed(now, dialog, client, &response);
+                self.handle_response(now, dialog, client, &response);
             }
-            Event::RequestFailed { client, dialog, .. } => {
-                self.handle_refresh_failed(now, dialog, client);
+            Event::RequestFailed {
+                client,
+                dialog,
+                cause,
+                ..
+            } => {
+                self.handle_request_failed(now, dialog, client, cause);
             }
             Event::DialogGone { dialog, cause } => self.handle_dialog_gone(now, dialog, cause),
             Event::Malformed { fault, source, .. } => {

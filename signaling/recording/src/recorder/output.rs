@@ -79,6 +79,29 @@ pub enum Notice {
         /// Why.
         cause: RefusedBecause,
     },
+    /// An operator has paused a call, resumed it, or ended it.
+    Commanded {
+        /// Its recording.
+        recording: RecordingId,
+        /// What was asked for.
+        command: &'static str,
+    },
+    /// The peer was told to pause or to go on sending.
+    DirectionTold {
+        /// Its recording.
+        recording: RecordingId,
+        /// Whether it was to pause.
+        is_paused: bool,
+        /// What it answered.
+        status: Status,
+    },
+    /// The peer does not send all of its metadata again.
+    SnapshotRefused {
+        /// Its recording.
+        recording: RecordingId,
+        /// What it answered.
+        status: Status,
+    },
     /// A call is over; its recording is being published.
     CallEnded {
         /// Its recording.
@@ -156,6 +179,9 @@ pub enum RefusedBecause {
     /// It is no recording session, or lacks a mark that strict mode demands.
     #[error("not a recording session")]
     NotRecording,
+    /// An operator wants it so.
+    #[error("declined by an operator")]
+    Operator,
     /// The process is ending.
     #[error("shutting down")]
     Stopping,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use holdfast_sip::endpoint::Draft;
 use holdfast_sip::message::{Headers, Refresher, SessionExpires};
-use holdfast_sip::{Method, Reply, Status};
+use holdfast_sip::{Reply, Status};
 use holdfast_units::MonoTime;
 
 use super::output::RefusedBecause;
@@ -17,6 +18,8 @@ pub(super) struct SessionTimer {
     pub(super) refresher: Who,
     /// Whether the peer knows the extension.
     is_supported: bool,
+    /// The shortest interval that somebody on the way has asked for.
+    least: Option<Duration>,
 }
 
 /// Who has to refresh.
@@ -57,14 +60,11 @@ impl SessionTimer {
             Some(Refresher::Uas) => Who::Us,
             Some(Refresher::Uac) | None => Who::Peer,
         };
-        // We refresh by UPDATE alone; without it no timer is better than one that kills the call.
-        if refresher == Who::Us && !headers.allows(&Method::Update) {
-            return Ok(None);
-        }
         Ok(Some(Self {
             interval,
             refresher,
             is_supported,
+            least: None,
         }))
     }
 
@@ -80,6 +80,33 @@ impl SessionTimer {
         Some(Self {
             interval,
             refresher,
+            ..*self
+        })
+    }
+
+    /// Says in a request of ours what is in force (§7.4): who refreshes stays who refreshes.
+    pub(super) fn ask(&self, draft: Draft) -> Draft {
+        let who = match self.refresher {
+            Who::Us => "uac",
+            Who::Peer => "uas",
+        };
+        let draft = draft.header(
+            "Session-Expires",
+            format!("{};refresher={who}", self.interval.as_secs()),
+        );
+        match self.least {
+            Some(least) => draft.header("Min-SE", least.as_secs().to_string()),
+            None => draft,
+        }
+    }
+
+    /// The timer that a 422 to a request of ours asks for; `None` where it is no longer than what
+    /// was refused. §7.3: the Min-SE of all that follows is at least that of the answer.
+    pub(super) fn lengthened(&self, seconds: u32) -> Option<Self> {
+        let least = Duration::from_secs(u64::from(seconds));
+        (least > self.interval && least <= INTERVAL_MAX).then_some(Self {
+            interval: least,
+            least: Some(least),
             ..*self
         })
     }
@@ -114,6 +141,9 @@ impl SessionTimer {
         now + self.interval.saturating_sub(reserve)
     }
 }
+
+/// A 422 that wants more than this wants no timer.
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// RFC 4028 §4: no interval is shorter.
 const LEAST: Duration = Duration::from_secs(90);

@@ -186,3 +186,29 @@ pub fn invite() -> Ask {
         .sdp(&offer("sendonly"))
         .metadata(&metadata())
 }
+
+/// The peer's response to a request of ours.
+pub fn reply(request: &str, status: u16, extra: &str) -> String {
+    reply_head(request, status, extra) + "Content-Length: 0\r\n\r\n"
+}
+
+/// The same with a body.
+pub fn reply_with(request: &str, status: u16, extra: &str, kind: &str, body: &str) -> String {
+    let body = body.replace('\n', "\r\n");
+    let head = reply_head(request, status, extra);
+    let length = body.len();
+    format!("{head}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+fn reply_head(request: &str, status: u16, extra: &str) -> String {
+    let mut text = format!("SIP/2.0 {status} Whatever\r\n");
+    for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+        let prefix = format!("{name}: ");
+        let line = request
+            .split("\r\n")
+            .find(|line| line.starts_with(&prefix))
+            .unwrap();
+        text.push_str(&format!("{line}\r\n"));
+    }
+    text + extra
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_control::{FromEngine, ToEngine};
 use holdfast_recording::recorder::{Notice, Output, Recorder, RecorderConfig};
+use holdfast_sip::endpoint::Owner;
 use holdfast_sip::{Entropy, Flow, FlowInfo, Message, Response, Transport};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
 
@@ -28,6 +29,7 @@ impl Entropy for Rng {
 #[derive(Clone)]
 pub struct Sent {
     pub text: String,
+    pub owner: Owner,
 }
 
 pub struct World {
@@ -85,11 +87,11 @@ impl World {
     pub fn settle(&mut self) {
         while let Some(output) = self.recorder.poll_output() {
             match output {
-                Output::Transmit { bytes, .. } => {
+                Output::Transmit { bytes, owner, .. } => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let read = Message::parse(&bytes);
                     assert!(self.takes_damage || read.is_ok(), "{read:?}: {text}");
-                    self.sent.push(Sent { text });
+                    self.sent.push(Sent { text, owner });
                 }
                 Output::CloseFlow(flow) => self.closed.push(flow),
                 Output::Notice(notice) => self.notices.push(notice),
@@ -188,6 +190,14 @@ impl World {
 
     pub fn take_sent(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.sent)
+    }
+
+    /// Requests sent since the last look, copies left out.
+    pub fn take_requests(&mut self) -> Vec<Sent> {
+        let mut requests: Vec<Sent> = self.take_sent();
+        requests.retain(|sent| !sent.is_response());
+        requests.dedup_by(|copy, first| copy.text == first.text);
+        requests
     }
 
     pub fn starts(&mut self) -> Vec<String> {

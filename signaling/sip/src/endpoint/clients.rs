@@ -85,7 +85,9 @@ impl Endpoint {
         if entry.dialog.phase == Phase::Terminating || entry.deferred_bye.is_some() {
             return Err(RequestError::UnknownDialog);
         }
-        if is_invite && (has_their_invite || entry.invite_client.is_some()) {
+        // RFC 3261 §14.1: of theirs, one whose 2xx has no ACK yet is in progress too.
+        let is_theirs = has_their_invite || !entry.unconfirmed.is_empty();
+        if is_invite && (is_theirs || entry.invite_client.is_some()) {
             return Err(RequestError::InvitePending);
         }
         let branch = format!("{COOKIE}{}", token::<16>(rng));

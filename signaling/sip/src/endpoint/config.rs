@@ -101,7 +101,8 @@ impl EndpointConfig {
         }
     }
 
-    pub(super) fn allow_value(&self) -> String {
+    /// The methods that work, as a value of Allow.
+    pub fn allow_value(&self) -> String {
         self.allow
             .iter()
             .map(Method::as_str)

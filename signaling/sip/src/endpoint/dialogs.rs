@@ -58,6 +58,13 @@ impl Endpoint {
         self.insert_dialog(dialog)
     }
 
+    /// Whether a 2xx of ours in it waits for its ACK: until then the peer may not have it.
+    pub fn awaits_ack(&self, id: DialogId) -> bool {
+        self.dialogs
+            .get(&id)
+            .is_some_and(|entry| !entry.unconfirmed.is_empty())
+    }
+
     /// Lets go of a dialog without a word to the peer.
     pub fn release_dialog(&mut self, now: MonoTime, id: DialogId) {
         self.remove_dialog(now, id, GoneCause::Released);

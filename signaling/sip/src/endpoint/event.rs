@@ -300,6 +300,11 @@ impl Draft {
         self
     }
 
+    /// Its method.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.headers
             .iter()
