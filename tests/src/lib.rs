@@ -9,6 +9,7 @@
 //! `SKIPPED` and pass. What fails here panics: a scenario reads top down, without error handling.
 
 pub mod audio;
+pub mod bodies;
 pub mod caller;
 pub mod namespace;
 pub mod peer;
@@ -17,7 +18,9 @@ pub mod process;
 pub mod relay;
 pub mod rtp;
 pub mod samples;
+pub mod script;
 pub mod search;
+pub mod shared;
 pub mod system;
 pub mod talk;
 pub mod tools;

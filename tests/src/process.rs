@@ -99,6 +99,21 @@ impl Process {
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Memory it has at present, in octets.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn memory_bytes(&self) -> u64 {
+        let child = self.child.as_ref().expect("the process runs");
+        let path = format!("/proc/{}/statm", child.id());
+        let statm = std::fs::read_to_string(path).expect("its statm");
+        let pages = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|word| word.parse::<u64>().ok());
+        pages.expect("resident pages") * 4_096
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();

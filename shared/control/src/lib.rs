@@ -13,6 +13,7 @@
 //! [`operator`] is a protocol of its own, between the signaling process and whoever operates it.
 
 pub mod frame;
+pub mod fuzz;
 pub mod limits;
 mod message;
 pub mod operator;

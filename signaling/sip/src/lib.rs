@@ -15,6 +15,7 @@ pub mod datagram;
 pub mod dialog;
 pub mod endpoint;
 mod entropy;
+pub mod fuzz;
 pub mod limits;
 pub mod message;
 pub mod stream;
