@@ -57,6 +57,13 @@ pub struct Sent {
     branch: String,
 }
 
+impl Sent {
+    /// The branch it went out with.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+}
+
 impl Ask {
     /// A request with nothing but what each one has.
     pub fn new(method: &str) -> Self {
