@@ -2,6 +2,11 @@
 //! go.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use holdfast_load::pattern::LegKey;
+
+use crate::caller::Call;
 
 /// A source of packets with octets of the test's choice.
 #[derive(Debug)]
@@ -33,6 +38,29 @@ impl Source {
         }
     }
 
+    /// A source that speaks on a line of a call, from the port that the offer names.
+    ///
+    /// # Panics
+    /// When the line has no port.
+    pub fn of(call: &Call, line: usize, ssrc: u32) -> Self {
+        let socket = call.ports[line].rtp.try_clone().expect("a second handle");
+        let target = call.answer.lines[line].rtp.expect("a port in the answer");
+        Self::new(
+            socket,
+            target,
+            call.offer.legs[line].codec.payload_type(),
+            ssrc,
+        )
+    }
+
+    /// Sends octets as they are.
+    ///
+    /// # Panics
+    /// When the system does not take them.
+    pub fn send_raw(&self, bytes: &[u8]) {
+        self.socket.send_to(bytes, self.target).expect("a packet");
+    }
+
     /// Sends a packet; the next one is `ticks` later.
     ///
     /// # Panics
@@ -53,6 +81,37 @@ impl Source {
     pub const fn skip(&mut self, ticks: u32) {
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(ticks);
+    }
+}
+
+/// Who speaks on a line of a call: decides what is said.
+pub fn speaker(call: &Call, line: usize) -> LegKey {
+    LegKey {
+        call: call.number,
+        leg: line as u8,
+    }
+}
+
+/// The reports that come to a socket in a while, each with when it came.
+///
+/// # Panics
+/// When the socket takes no time-out.
+pub fn reports(socket: &UdpSocket, limit: Duration) -> Vec<(Instant, Report)> {
+    let until = Instant::now() + limit;
+    let mut buffer = [0; 1_500];
+    let mut heard = Vec::new();
+    socket.set_nonblocking(false).expect("a socket");
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return heard;
+        }
+        socket.set_read_timeout(Some(left)).expect("a time-out");
+        if let Ok(size) = socket.recv(&mut buffer)
+            && let Some(report) = Report::parse(&buffer[..size])
+        {
+            heard.push((Instant::now(), report));
+        }
     }
 }
 
