@@ -99,13 +99,20 @@ impl Process {
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("the process runs").id()
+    }
+
     /// Memory it has at present, in octets.
     ///
     /// # Panics
     /// When it does not run.
     pub fn memory_bytes(&self) -> u64 {
-        let child = self.child.as_ref().expect("the process runs");
-        let path = format!("/proc/{}/statm", child.id());
+        let path = format!("/proc/{}/statm", self.id());
         let statm = std::fs::read_to_string(path).expect("its statm");
         let pages = statm
             .split(' ')

@@ -142,6 +142,7 @@ fn malformed_requests(server: SocketAddr) {
     }
 }
 
+/// TC-16: over UDP in fragments, and over TCP.
 #[test]
 fn a_large_invite_is_recorded_with_all_its_metadata() {
     let system = System::start(&Options::new());
@@ -161,6 +162,7 @@ fn a_large_invite_is_recorded_with_all_its_metadata() {
     }
 }
 
+/// TC-49.
 #[test]
 fn broken_metadata_is_kept_as_it_came_and_flagged() {
     let system = System::start(&Options::new());
@@ -199,6 +201,7 @@ fn broken_metadata_is_kept_as_it_came_and_flagged() {
     }
 }
 
+/// TC-24.
 #[test]
 fn no_usable_stream_is_not_acceptable_and_a_broken_offer_is_a_bad_request() {
     let system = System::start(&Options::new());
@@ -254,6 +257,7 @@ fn without_the_engine_new_calls_get_503_until_it_is_back() {
     assert_eq!(verdict.problems, [""; 0]);
 }
 
+/// TC-130: the limit of calls.
 #[test]
 fn more_calls_than_allowed_get_503_and_the_others_go_on() {
     let system = System::start(&Options::new().set("sip", "max_calls = 2"));
@@ -297,6 +301,7 @@ fn without_ports_new_calls_get_503_until_some_have_rested() {
     assert_eq!(next.status(), Some(200));
 }
 
+/// TC-115.
 #[test]
 fn random_octets_on_a_media_port_are_counted_and_not_recorded() {
     let system = System::start(&Options::new());

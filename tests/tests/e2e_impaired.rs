@@ -30,6 +30,7 @@ const RELAY: Damage = Damage {
 /// Long enough that the chance of no loss at all is that of a lottery.
 const TALK: Duration = Duration::from_secs(8);
 
+/// TC-113: scripted.
 #[test]
 fn damage_done_by_the_sender_is_accounted_for_to_the_packet() {
     let system = System::start(&Options::new());
@@ -80,6 +81,7 @@ fn damage_done_by_the_sender_is_accounted_for_to_the_packet() {
     assert_eq!(verdict.problems, [""; 0]);
 }
 
+/// TC-113: by a relay.
 #[test]
 fn what_the_network_did_to_the_packets_is_accounted_for() {
     let system = System::start(&Options::new());

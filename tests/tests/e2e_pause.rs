@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_e2e::audio::Audio;
+use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::{Call, Caller};
 use holdfast_e2e::search::files_with;
 use holdfast_e2e::system::{Options, System};
@@ -15,7 +15,7 @@ use holdfast_load::verify::{LegTruth, check_recording};
 use holdfast_manifest::{Direction as Answered, GapCause, MarkKind, Stream};
 
 #[test]
-fn what_is_said_while_paused_is_nowhere_and_the_same_file_goes_on() {
+fn tc_20_what_is_said_while_paused_is_nowhere_and_the_same_file_goes_on() {
     // Packets that are kept twice may leak twice.
     let options = Options::new().set("recordings", "keep_packets = \"always\"");
     let system = System::start(&options);
@@ -124,7 +124,7 @@ fn assert_marked(streams: &[Stream], paused_before_ms: u64) {
 }
 
 #[test]
-fn a_call_that_begins_paused_is_recorded_from_its_resumption() {
+fn tc_21_a_call_that_begins_paused_is_recorded_from_its_resumption() {
     let system = System::start(&Options::new());
     let mut caller = Caller::new(&system);
     let mut prepared = caller.prepare(Codec::Pcma);
@@ -158,6 +158,36 @@ fn a_call_that_begins_paused_is_recorded_from_its_resumption() {
     let published = system.published(&call.call_id);
     let verdict = check_recording(&published, &truth(&call, legs));
     assert_eq!(verdict.problems, [""; 0]);
+}
+
+#[test]
+fn tc_20_a_pause_of_one_line_alone() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let mut call = caller.call(Codec::Pcmu);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(300));
+    let mut paused = call.offer.clone();
+    paused.version += 1;
+    paused.legs[0].direction = Direction::Inactive;
+    caller.reinvite(&mut call, paused);
+    let directions: Vec<_> = call
+        .answer
+        .lines
+        .iter()
+        .map(|line| line.direction.clone())
+        .collect();
+    assert_eq!(directions, ["inactive", "recvonly"]);
+    caller.stay(Duration::from_millis(400));
+    talk.set(Mode::Silent);
+    let legs = talk.finish();
+    caller.hang_up(&call);
+    let published = system.published(&call.call_id);
+    let audio = Audio::of(&published.folder);
+    assert_eq!(Slots::of(&audio.channels[1], &legs[1].plan).missing, [0; 0]);
+    let first = &published.manifest.streams[0];
+    assert!(first.packets < legs[0].plan.counts().packets, "{first:?}");
+    assert!(first.refused.contains_key("paused"), "{:?}", first.refused);
 }
 
 /// Changes the direction while nobody speaks: no packet is under way when the answer comes.

@@ -149,6 +149,7 @@ fn without_signaling_the_engine_goes_on_while_there_is_media_and_then_publishes(
     }
 }
 
+/// TC-132: what is not known any more.
 #[test]
 fn signaling_that_comes_back_leaves_what_it_does_not_know_and_takes_new_calls() {
     let mut system = System::start(&Options::new().set("media", ORPHAN_TIMEOUT));
@@ -180,6 +181,7 @@ fn signaling_that_comes_back_leaves_what_it_does_not_know_and_takes_new_calls() 
     }
 }
 
+/// TC-138.
 #[test]
 fn both_killed_at_once_leave_a_recording_of_what_was_said() {
     let mut system = System::start(&Options::new().set("media", ORPHAN_TIMEOUT));
@@ -218,6 +220,7 @@ fn both_killed_at_once_leave_a_recording_of_what_was_said() {
     );
 }
 
+/// TC-130: while it drains.
 #[test]
 fn a_clean_stop_ends_calls_publishes_them_and_refuses_new_ones() {
     let mut system = System::start(&Options::new());

@@ -18,6 +18,7 @@ use holdfast_manifest::MarkKind;
 /// the rest is for a busy machine.
 const INTERVAL_MAX: Duration = Duration::from_millis(8_000);
 
+/// TC-110: when they come, and whose.
 #[test]
 fn reports_with_a_name_leave_the_announced_port_within_five_seconds_also_while_paused() {
     let system = System::start(&Options::new());
@@ -66,6 +67,7 @@ fn reports_with_a_name_leave_the_announced_port_within_five_seconds_also_while_p
     system.published(&call.call_id);
 }
 
+/// TC-108: on one port.
 #[test]
 fn with_rtcp_mux_reports_leave_the_port_of_the_media() {
     let system = System::start(&Options::new());
@@ -110,6 +112,7 @@ fn with_rtcp_mux_reports_leave_the_port_of_the_media() {
     );
 }
 
+/// TC-110: what they say.
 #[test]
 fn a_report_says_what_was_lost_and_when_the_sender_reported() {
     let system = System::start(&Options::new());
