@@ -21,8 +21,9 @@ const GIB: u64 = 1 << 30;
 pub const FILE_SIZE_MAX: u64 = MIB;
 /// Characters of a node's name: one DNS label, because it goes into host names and file names.
 pub const NODE_NAME_LENGTH_MAX: usize = 63;
-/// Octets of a Unix socket's path: `sockaddr_un` holds 108 with the closing NUL.
-pub const SOCKET_PATH_LENGTH_MAX: usize = 107;
+/// Octets of the control socket's path: `sockaddr_un` holds 108 with the closing NUL, and those of the
+/// lifelines have two more.
+pub const SOCKET_PATH_LENGTH_MAX: usize = 105;
 
 /// Listening addresses of SIP: one task each.
 pub const LISTEN_COUNT_MAX: usize = 16;

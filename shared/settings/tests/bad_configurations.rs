@@ -237,8 +237,8 @@ fn paths_and_names_at_their_limit_are_taken_and_one_more_is_not() {
     };
     for (key, length_max) in [
         ("name", 63),
-        ("control_socket", 107),
-        ("operator_socket", 107),
+        ("control_socket", 105),
+        ("operator_socket", 105),
     ] {
         settings(key, length_max).unwrap();
         settings(key, length_max + 1).unwrap_err();
