@@ -5,6 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use holdfast_units::WallTime;
 
+/// A socket that several hold.
+pub type SharedSocket = std::sync::Arc<socket2::Socket>;
+
 /// One datagram as it arrived. The octets are valid until the sink returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
@@ -59,6 +62,10 @@ pub trait Ingest {
     /// The port is in use, or the system has no more descriptors or memory.
     fn open(&mut self, address: IpAddr, port: u16) -> io::Result<()>;
 
+    /// Says that all ports are open that an earlier process had open and that go on: what was kept of it
+    /// beside them may go.
+    fn handle_resumed(&mut self) {}
+
     /// Ends receiving on a port; what it has not offered yet is dropped. Harmless where not open.
     fn close(&mut self, port: u16);
 
@@ -80,6 +87,23 @@ pub trait Ingest {
 
     /// Lets go of what the journal holds durably: everything with a number below `committed`.
     fn release(&mut self, _committed: u64) {}
+
+    /// Whether there may still be packets that an earlier process has read too.
+    fn is_catching_up(&self) -> bool {
+        false
+    }
+
+    /// The number from which on the journal's records may be of packets that would be offered again
+    /// if this process died; `None` where nothing is ever offered again.
+    fn floor(&self) -> Option<u64> {
+        None
+    }
+
+    /// A handle of the socket of a port, for whoever is to keep it; `None` where there is none, or it
+    /// is of no use to another process.
+    fn socket(&self, _port: u16) -> Option<SharedSocket> {
+        None
+    }
 
     /// What was refused or lost on the way here, beyond what [`Self::poll`] tells.
     ///

@@ -11,9 +11,12 @@ mod recv_batch;
 mod ring;
 pub mod seqpacket;
 mod udp;
+mod words;
 
-pub use ingest::{Arrival, Drops, Ingest, IngestCounters};
+pub use ingest::{Arrival, Drops, Ingest, IngestCounters, SharedSocket};
 pub use ring::{
-    PortSlice, RETIRE_AFTER, RingError, RingGeometry, RingIngest, RingInterface, RingSetup,
+    PassedOver, PortSlice, RETIRE_AFTER, RetireGuard, RetiredRings, RingError, RingGeometry,
+    RingIngest, RingInterface, RingSetup, SuspectBlock,
 };
 pub use udp::UdpIngest;
+pub use words::SharedWords;

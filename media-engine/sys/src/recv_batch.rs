@@ -116,6 +116,31 @@ impl RecvBatch {
     }
 }
 
+/// What the kernel counts of a socket (`SO_MEMINFO`): octets by use, and last the datagrams that it
+/// dropped.
+pub fn socket_memory(socket: BorrowedFd<'_>) -> io::Result<[u32; MEMORY_FIGURES]> {
+    let mut figures = [0_u32; MEMORY_FIGURES];
+    let mut size = size_of_val(&figures) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` octets to `figures`, which has as many; both outlive
+    // the call, and any octets are numbers.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    match result {
+        0 => Ok(figures),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `SK_MEMINFO_VARS` of `linux/sock_diag.h`; the last is `SK_MEMINFO_DROPS`.
+const MEMORY_FIGURES: usize = 9;
+
 /// Control messages are `{ len: usize, level: i32, type: i32, data }`, each padded to 8 octets
 /// (`man 3 cmsg`). They are read as octets, so a wrong length can do no harm.
 fn read_controls(mut rest: &[u8], received: &mut Received<'_>) {

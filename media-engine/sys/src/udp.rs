@@ -5,7 +5,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use holdfast_units::WallTime;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -13,8 +14,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock;
-use crate::ingest::{Arrival, Drops, Ingest};
-use crate::recv_batch::{BATCH_SIZE, RecvBatch};
+use crate::ingest::{Arrival, Drops, Ingest, SharedSocket};
+use crate::recv_batch::{BATCH_SIZE, RecvBatch, socket_memory};
 
 /// Asked of the kernel for each socket: about 4 s of G.711 at 20 ms, by what the kernel charges
 /// for a small datagram (about 1 KiB). It gives no more than `net.core.rmem_max`.
@@ -27,13 +28,16 @@ const EVENTS_MAX: usize = 1024;
 pub struct UdpIngest {
     first_port: u16,
     sockets: Vec<Option<OpenSocket>>,
+    /// Sockets of an earlier process, until the ports that go on are open.
+    kept: Vec<Socket>,
     epoll: Epoll,
     events: Vec<EpollEvent>,
     batch: RecvBatch,
 }
 
 struct OpenSocket {
-    socket: Socket,
+    /// Another process may hold a handle of it too.
+    socket: SharedSocket,
     drops_total: u32,
 }
 
@@ -49,9 +53,41 @@ impl UdpIngest {
         Ok(Self {
             first_port,
             sockets: std::iter::repeat_with(|| None).take(count).collect(),
+            kept: Vec::new(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             events: vec![EpollEvent::empty(); EVENTS_MAX],
             batch: RecvBatch::new(packet_size_max),
+        })
+    }
+
+    /// The same with the sockets of a process that is dead, and what they received since. Each is used
+    /// when its port is opened.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no epoll set.
+    pub fn with_kept(
+        (first_port, last_port): (u16, u16),
+        packet_size_max: usize,
+        sockets: Vec<OwnedFd>,
+    ) -> io::Result<Self> {
+        let mut ingest = Self::new(first_port, last_port, packet_size_max)?;
+        ingest.kept = sockets.into_iter().map(Socket::from).collect();
+        Ok(ingest)
+    }
+
+    /// The kept socket of a port. What the kernel dropped until now is in the outage that is marked.
+    fn take_kept(&mut self, address: SocketAddr) -> Option<OpenSocket> {
+        let is_it = |socket: &Socket| {
+            let bound = socket.local_addr().ok().and_then(|it| it.as_socket());
+            bound == Some(address) && socket.r#type().is_ok_and(|it| it == Type::DGRAM)
+        };
+        let index = self.kept.iter().position(is_it)?;
+        let socket = self.kept.swap_remove(index);
+        let drops_total = drops_of(&socket).unwrap_or(0);
+        Some(OpenSocket {
+            socket: Arc::new(socket),
+            drops_total,
         })
     }
 
@@ -67,16 +103,24 @@ impl Ingest for UdpIngest {
         if self.sockets[index].is_some() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let socket = bind(SocketAddr::new(address, port))?;
+        let address = SocketAddr::new(address, port);
+        let open = match self.take_kept(address) {
+            Some(open) => open,
+            None => OpenSocket {
+                socket: Arc::new(bind(address)?),
+                drops_total: 0,
+            },
+        };
         self.epoll.add(
-            socket.as_fd(),
+            open.socket.as_fd(),
             EpollEvent::new(EpollFlags::EPOLLIN, index as u64),
         )?;
-        self.sockets[index] = Some(OpenSocket {
-            socket,
-            drops_total: 0,
-        });
+        self.sockets[index] = Some(open);
         Ok(())
+    }
+
+    fn handle_resumed(&mut self) {
+        self.kept = Vec::new();
     }
 
     fn close(&mut self, port: u16) {
@@ -84,8 +128,8 @@ impl Ingest for UdpIngest {
             .index(port)
             .and_then(|index| self.sockets[index].take())
         {
-            // Closing the only descriptor of a socket removes it from the set as well.
-            drop(open);
+            // Where another process holds a handle too, closing this one would not do it.
+            let _ = self.epoll.delete(open.socket.as_fd());
         }
     }
 
@@ -120,6 +164,17 @@ impl Ingest for UdpIngest {
         let open = open.ok_or(io::ErrorKind::NotConnected)?;
         open.socket.send_to(bytes, &to.into()).map(|_| ())
     }
+
+    fn socket(&self, port: u16) -> Option<SharedSocket> {
+        let open = self.sockets[self.index(port)?].as_ref()?;
+        Some(open.socket.clone())
+    }
+}
+
+/// What the kernel dropped of a socket since it was made (`SO_MEMINFO`).
+fn drops_of(socket: &Socket) -> Option<u32> {
+    let figures = socket_memory(socket.as_fd()).ok()?;
+    figures.last().copied()
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {
@@ -287,6 +342,43 @@ mod tests {
             20_001,
             "every datagram is either delivered or counted"
         );
+    }
+
+    #[test]
+    fn a_kept_socket_is_used_again_with_what_it_received() {
+        let (dead, port) = open_somewhere(Ipv4Addr::LOCALHOST.into());
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let kept = dead.socket(port).unwrap().try_clone().unwrap();
+        let other = UdpSocket::bind((address, 0)).unwrap();
+        let free = other.local_addr().unwrap();
+        drop(dead);
+        let sender = UdpSocket::bind((address, 0)).unwrap();
+        sender.send_to(b"meanwhile", (address, port)).unwrap();
+        let kept = vec![OwnedFd::from(other), kept.into()];
+        let mut ingest = UdpIngest::with_kept((port, port), 512, kept).unwrap();
+        ingest.open(address, port).unwrap();
+        assert!(
+            UdpSocket::bind(free).is_err(),
+            "kept until all ports are open"
+        );
+        ingest.handle_resumed();
+        UdpSocket::bind(free).unwrap();
+        let got = collect(&mut ingest, 1);
+        assert_eq!(got[0].2, b"meanwhile");
+    }
+
+    #[test]
+    fn a_closed_port_is_silent_though_another_holds_its_socket() {
+        let (mut ingest, port) = open_somewhere(Ipv4Addr::LOCALHOST.into());
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let held_by_another = ingest.socket(port).unwrap();
+        ingest.close(port);
+        let sender = UdpSocket::bind((address, 0)).unwrap();
+        sender.send_to(b"late", (address, port)).unwrap();
+        let ready = ingest.epoll.wait(&mut ingest.events, EpollTimeout::ZERO);
+        assert_eq!(ready, Ok(0));
+        drop(held_by_another);
+        ingest.open(address, port).unwrap();
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod cable;
 mod test_packets;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cable::{Cable, INSIDE, collect, drain, enter};
@@ -300,75 +299,6 @@ fn a_block_is_held_until_the_journal_has_its_packets() {
     let fourth = drain(&mut ring).len() as u64;
     let all = third.len() as u64 + fourth + ring.counters().unwrap().kernel_drops;
     assert_eq!(all, 200, "each is delivered or counted");
-}
-
-#[test]
-fn who_takes_a_ring_over_reads_what_was_not_acknowledged() {
-    if !enter() {
-        return;
-    }
-    let setup = setup("lo", &[SLICE]);
-    let peer = UdpSocket::bind((LOCALHOST, 0)).unwrap();
-    let mut next = 0_u32;
-    let mut send = |count: u32| {
-        for _ in 0..count {
-            peer.send_to(&next.to_be_bytes(), (LOCALHOST, 20_000))
-                .unwrap();
-            next += 1;
-        }
-    };
-    let numbers = |got: Vec<cable::Got>| -> Vec<u32> {
-        let number = |it: &cable::Got| u32::from_be_bytes(it.2[..4].try_into().unwrap());
-        got.iter().map(number).collect()
-    };
-    let descriptors = |ring: &RingIngest| -> Vec<OwnedFd> {
-        ring.descriptors()
-            .map(|fd| fd.try_clone_to_owned().unwrap())
-            .collect()
-    };
-    let mut dead = open(&setup);
-    dead.open(LOCALHOST, 20_000).unwrap();
-    // Far around the ring, so that the oldest block is not the first.
-    for round in 0..40 {
-        send(50);
-        let got = numbers(collect(&mut dead, 50));
-        assert_eq!(got, (round * 50..round * 50 + 50).collect::<Vec<_>>());
-        dead.handle_position(u64::from(round));
-        dead.release(u64::from(round));
-    }
-    // Read, and not acknowledged.
-    send(700);
-    assert_eq!(collect(&mut dead, 700).len(), 700);
-    let kept = descriptors(&dead);
-    drop(dead);
-    // While nobody is there.
-    send(300);
-    let mut ring = RingIngest::from_descriptors(&setup, SLICE, kept).unwrap();
-    ring.open(LOCALHOST, 20_000).unwrap();
-    assert_eq!(
-        numbers(collect(&mut ring, 1_000)),
-        (2_000..3_000).collect::<Vec<_>>()
-    );
-    ring.handle_position(1);
-    ring.release(1);
-    // All released: the next reader finds an empty ring, and waits for the block to come.
-    let kept = descriptors(&ring);
-    drop(ring);
-    let mut ring = RingIngest::from_descriptors(&setup, SLICE, kept).unwrap();
-    ring.open(LOCALHOST, 20_000).unwrap();
-    assert_eq!(drain(&mut ring), []);
-    send(100);
-    assert_eq!(
-        numbers(collect(&mut ring, 100)),
-        (3_000..3_100).collect::<Vec<_>>()
-    );
-    assert_eq!(ring.counters().unwrap().kernel_drops, 0);
-    // Other descriptors are no rings.
-    let no_ring: OwnedFd = UdpSocket::bind((LOCALHOST, 0)).unwrap().into();
-    let refused = RingIngest::from_descriptors(&setup, SLICE, vec![no_ring]);
-    assert!(matches!(refused, Err(RingError::Kernel { .. })));
-    let refused = RingIngest::from_descriptors(&setup, SLICE, vec![]);
-    assert!(matches!(refused, Err(RingError::Count { .. })));
 }
 
 #[test]

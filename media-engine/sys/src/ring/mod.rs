@@ -19,23 +19,30 @@ mod bpf;
 mod frame;
 mod geometry;
 mod mapping;
+mod notes;
 mod ports;
 mod program;
 mod reader;
 mod socket;
+mod takeover;
 #[cfg(test)]
 mod test_packets;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use holdfast_units::MonoTime;
+
 use self::block::{Frame, Frames};
 use self::frame::Datagram;
 pub use self::geometry::{RETIRE_AFTER, RingGeometry};
+use self::notes::{Notes, RingNotes};
 use self::ports::{Admission, Ports};
 pub use self::program::PortSlice;
 use self::reader::Reader;
+pub use self::takeover::{PassedOver, RetiredRings, SuspectBlock};
 use crate::ingest::{Arrival, Drops, Ingest, IngestCounters};
 use crate::interfaces::{self, Interface};
 
@@ -86,11 +93,11 @@ pub enum RingError {
         source: io::Error,
     },
     /// Descriptors that are not those of such rings.
-    #[error("{found} rings where {expected} were expected")]
+    #[error("{found} descriptors of rings where {expected} were expected")]
     Count {
         /// Descriptors that were given.
         found: usize,
-        /// One for each interface.
+        /// One for each shard and interface, and one for their notes.
         expected: usize,
     },
 }
@@ -104,14 +111,39 @@ pub struct RingIngest {
     ports: Ports,
     packet_size_max: usize,
     counters: IngestCounters,
+    notes: Notes,
+    shard: usize,
+    /// Positions in the journal at which all blocks that were read had been placed, rising: the floor
+    /// rises to one when all below it is committed.
+    positions: VecDeque<u64>,
 }
 
 #[derive(Debug)]
 struct Ring {
     reader: Reader,
     socket: OwnedFd,
+    interface: String,
     is_loopback: bool,
+    notes: RingNotes,
+    /// A block that a former reader had begun, and that is not reached again yet.
+    behind: Option<u64>,
+    /// A block that was in hand at the last two deaths.
+    poisoned: Option<u64>,
+    /// A block that is never offered.
+    passed_over: Option<u64>,
+    retired: Option<Retired>,
 }
+
+/// What a ring has that receives nothing any more and is read to its end.
+#[derive(Debug)]
+struct Retired {
+    since: MonoTime,
+    /// Whoever holds it learns from its end that the ring is not needed any more.
+    _guard: RetireGuard,
+}
+
+/// Something that is dropped when rings have been read to their end.
+pub type RetireGuard = std::sync::Arc<dyn std::any::Any + Send + Sync>;
 
 impl RingIngest {
     /// Makes the rings of all shards, an ingest for each slice. They receive from now on.
@@ -120,58 +152,29 @@ impl RingIngest {
     ///
     /// There can be no ring; what was made until then is gone.
     pub fn open_all(setup: &RingSetup) -> Result<Vec<Self>, RingError> {
-        let mut ingests: Vec<Self> = setup
-            .slices
-            .iter()
-            .map(|&slice| Self::without_rings(setup, slice))
-            .collect();
+        let notes = Notes::create(setup.slices.len(), setup.interfaces.len());
+        let mut ingests = Self::without_rings(setup, &notes.map_err(refused("share memory"))?);
         for wanted in &setup.interfaces {
             let interface = find_interface(&wanted.name)?;
             let mut group = None;
             for (ingest, &slice) in ingests.iter_mut().zip(&setup.slices) {
                 let socket = make_socket(setup, wanted, &interface, slice)?;
                 group = Some(steer(socket.as_fd(), group, setup)?);
+                let reader = Reader::of_new(socket.as_fd(), wanted.geometry).map_err(unmapped)?;
                 ingest.rings.push(Ring {
-                    reader: Reader::of_new(socket.as_fd(), wanted.geometry).map_err(unmapped)?,
+                    reader,
                     socket,
+                    interface: wanted.name.clone(),
                     is_loopback: interface.is_loopback,
+                    notes: ingest.notes.ring(ingest.shard, ingest.rings.len()),
+                    behind: None,
+                    poisoned: None,
+                    passed_over: None,
+                    retired: None,
                 });
             }
         }
         Ok(ingests)
-    }
-
-    /// Goes on with the rings of a shard whose process is dead, one for each interface of `setup`, in
-    /// its order. What that process had not released is offered again.
-    ///
-    /// # Errors
-    ///
-    /// The descriptors are not those of such rings.
-    pub fn from_descriptors(
-        setup: &RingSetup,
-        slice: PortSlice,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<Self, RingError> {
-        let (found, expected) = (descriptors.len(), setup.interfaces.len());
-        if found != expected {
-            return Err(RingError::Count { found, expected });
-        }
-        let mut ingest = Self::without_rings(setup, slice);
-        for (socket, wanted) in descriptors.into_iter().zip(&setup.interfaces) {
-            let interface = find_interface(&wanted.name)?;
-            ingest.rings.push(Ring {
-                reader: Reader::of_used(socket.as_fd(), wanted.geometry).map_err(unmapped)?,
-                socket,
-                is_loopback: interface.is_loopback,
-            });
-        }
-        Ok(ingest)
-    }
-
-    /// The descriptors of the rings, in the order of the setup's interfaces. As long as any process
-    /// holds them, the kernel goes on receiving.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.rings.iter().map(|ring| ring.socket.as_fd())
     }
 
     /// Blocks that wait to be released, of all rings.
@@ -179,14 +182,19 @@ impl RingIngest {
         self.rings.iter().map(|ring| ring.reader.held()).sum()
     }
 
-    fn without_rings(setup: &RingSetup, slice: PortSlice) -> Self {
-        Self {
+    fn without_rings(setup: &RingSetup, notes: &Notes) -> Vec<Self> {
+        let slices = setup.slices.iter().enumerate();
+        let ingest = |(shard, &slice)| Self {
             rings: Vec::with_capacity(setup.interfaces.len()),
             turn: 0,
             ports: Ports::new(slice),
             packet_size_max: setup.packet_size_max,
             counters: IngestCounters::default(),
-        }
+            notes: notes.clone(),
+            shard,
+            positions: VecDeque::new(),
+        };
+        slices.map(ingest).collect()
     }
 }
 
@@ -210,9 +218,15 @@ impl Ingest for RingIngest {
         for index in 0..count {
             let ring = &mut self.rings[(self.turn + index) % count];
             while taken < budget {
-                let Some(block) = ring.reader.next_block() else {
+                let Some((number, block)) = ring.reader.next_block() else {
+                    ring.handle_end();
                     break;
                 };
+                ring.behind = ring.behind.filter(|&last| number < last);
+                if ring.passed_over == Some(number) {
+                    continue;
+                }
+                ring.notes.begin(number);
                 let mut passage = Passage {
                     ports: &self.ports,
                     packet_size_max: self.packet_size_max,
@@ -220,6 +234,7 @@ impl Ingest for RingIngest {
                     counters: &mut self.counters,
                 };
                 taken += passage.offer(block, sink);
+                ring.notes.end(number);
             }
         }
         self.turn = (self.turn + 1) % count.max(1);
@@ -230,12 +245,33 @@ impl Ingest for RingIngest {
         for ring in &mut self.rings {
             ring.reader.handle_position(next);
         }
+        // Records that a former process wrote may be of any block that it had begun.
+        if !self.is_catching_up() && self.positions.back() != Some(&next) {
+            self.positions.push_back(next);
+        }
     }
 
     fn release(&mut self, committed: u64) {
         for ring in &mut self.rings {
             ring.reader.release(committed);
         }
+        self.rings.retain(|ring| !ring.is_done());
+        let mut floor = None;
+        while let Some(&position) = self.positions.front().filter(|&&it| it <= committed) {
+            floor = Some(position);
+            self.positions.pop_front();
+        }
+        if let Some(floor) = floor {
+            self.notes.set_floor(self.shard, floor);
+        }
+    }
+
+    fn is_catching_up(&self) -> bool {
+        self.rings.iter().any(|ring| ring.behind.is_some())
+    }
+
+    fn floor(&self) -> Option<u64> {
+        Some(self.notes.floor(self.shard))
     }
 
     fn counters(&mut self) -> io::Result<IngestCounters> {

@@ -50,10 +50,10 @@ impl Reader {
         })
     }
 
-    /// The next block, if there is one and it may be held.
-    pub fn next_block(&mut self) -> Option<&[u8]> {
+    /// The next block and its number, if there is one and it may be held.
+    pub fn next_block(&mut self) -> Option<(u64, &[u8])> {
         let count = self.mapping.block_count();
-        if self.held() + SPARE_BLOCKS >= count {
+        if self.is_full() {
             return None;
         }
         let block = match self.next {
@@ -61,10 +61,22 @@ impl Reader {
             None => self.oldest_filled()?,
         };
         self.next = Some(block);
-        let octets = self.mapping.filled(block)?;
+        let number = self.mapping.sequence(block)?;
         self.next = Some((block + 1) % count);
         self.unplaced += 1;
-        Some(octets)
+        Some((number, self.mapping.filled(block)?))
+    }
+
+    /// Whether as many blocks are held as may be.
+    pub fn is_full(&self) -> bool {
+        self.held() + SPARE_BLOCKS >= self.mapping.block_count()
+    }
+
+    /// The block of this number, if the kernel has handed it over.
+    pub fn find(&self, number: u64) -> Option<&[u8]> {
+        let is_it = |&block: &usize| self.mapping.sequence(block) == Some(number);
+        let block = (0..self.mapping.block_count()).find(is_it)?;
+        self.mapping.filled(block)
     }
 
     /// All blocks that were read until now end below this number of the journal.
