@@ -55,6 +55,13 @@ impl DropRule {
         Ok(Self { table })
     }
 
+    /// Leaves it in force when this process ends; answers its name.
+    pub fn leave(mut self) -> String {
+        let table = std::mem::take(&mut self.table);
+        std::mem::forget(self);
+        table
+    }
+
     /// Its name in the kernel's rules.
     pub fn table(&self) -> &str {
         &self.table

@@ -1,33 +1,72 @@
 //! Which ingest the shards receive by, and what it counts.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use holdfast_control::ShardPorts;
+use holdfast_journal::Lsn;
+use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_settings::{IngestKind, Settings};
-use holdfast_sys::{Ingest, IngestCounters, RingIngest};
+use holdfast_sys::{Ingest, IngestCounters, PassedOver, RingIngest};
 use holdfast_units::MonoTime;
 use tracing::{debug, error, info, warn};
 
 use crate::disk::chain;
 use crate::drop_rule::{self, DropRule};
+use crate::kept_rings::{KeptRings, OpenRings};
+use crate::kept_sockets;
+use crate::quarantine;
 use crate::rings::{self, RingsError};
 
 /// What a shard is to receive by.
 pub enum ShardIngest {
-    /// Sockets, which it opens on its own thread.
-    Udp,
+    /// Sockets, which it opens on its own thread; kept ones first.
+    Udp(Vec<OwnedFd>),
     /// Rings that receive already.
     Ring(Box<RingIngest>),
+}
+
+/// What a dead engine left of a shard's packets, where they are offered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// First port of its slice.
+    pub first_port: u16,
+    /// The journal's records from this number on may be of such packets.
+    pub known_from: Lsn,
+}
+
+impl ShardIngest {
+    /// Whether the kernel lost packets for want of room since it was asked last.
+    pub fn has_lost(&mut self) -> bool {
+        match self {
+            Self::Udp(_) => false,
+            Self::Ring(ring) => ring.counters().map_or(true, |it| it.kernel_drops > 0),
+        }
+    }
 }
 
 /// The ingests of all shards.
 pub struct Ingests {
     pub shards: Vec<ShardIngest>,
+    /// For each shard.
+    pub leftovers: Vec<Option<Leftover>>,
     /// What they are called in settings and logs.
     pub name: &'static str,
     /// In force for as long as this lives.
     pub rule: Option<DropRule>,
+}
+
+impl Ingests {
+    /// Sets aside what two engines in a row died of; for each shard, what is not offered by that.
+    pub fn set_aside(&mut self, state_dir: &Path) -> Vec<Vec<PassedOver>> {
+        let shards = self.shards.iter_mut().enumerate();
+        let one = |(shard, ingest): (usize, &mut ShardIngest)| match ingest {
+            ShardIngest::Udp(_) => Vec::new(),
+            ShardIngest::Ring(ring) => quarantine::set_aside(state_dir, shard, ring),
+        };
+        shards.map(one).collect()
+    }
 }
 
 /// Takes the packet ring where it is wanted and can be had.
@@ -35,19 +74,39 @@ pub struct Ingests {
 /// # Errors
 ///
 /// It is demanded and cannot be had.
-pub fn choose(settings: &Settings, slices: &[ShardPorts]) -> Result<Ingests, RingsError> {
+pub fn choose(
+    settings: &Settings,
+    slices: &[ShardPorts],
+    mut kept: Vec<Kept>,
+    lifeline: &Lifeline,
+) -> Result<Ingests, RingsError> {
     let state_dir = &settings.node.state_dir;
+    let kept_rings = KeptRings::pick(&mut kept);
     if settings.media.ingest == IngestKind::Udp {
-        return Ok(udp(state_dir, slices));
+        for rings in kept_rings {
+            rings.give_up("packets come in by plain sockets now");
+        }
+        return Ok(udp(state_dir, slices, kept));
     }
-    match rings::open(settings, slices) {
-        Ok((ingests, targets)) => {
+    match rings::open(settings, slices, kept_rings, lifeline) {
+        Ok((rings, targets)) => {
             let names: Vec<&str> = targets.iter().map(|it| it.interface.as_str()).collect();
             info!(
                 interfaces = names.join(" "),
                 "packets come in by the packet ring"
             );
+            let OpenRings {
+                ingests,
+                former_slices,
+            } = rings;
+            let leftover = |(ingest, former): (&RingIngest, &Option<ShardPorts>)| {
+                Some(Leftover {
+                    first_port: former.as_ref()?.first,
+                    known_from: Lsn(ingest.known_from()?),
+                })
+            };
             Ok(Ingests {
+                leftovers: ingests.iter().zip(&former_slices).map(leftover).collect(),
                 shards: ingests
                     .into_iter()
                     .map(Box::new)
@@ -60,16 +119,18 @@ pub fn choose(settings: &Settings, slices: &[ShardPorts]) -> Result<Ingests, Rin
         Err(error) if settings.media.ingest == IngestKind::Auto => {
             let reason = chain(&error);
             info!(reason, "no packet ring: packets come in by plain sockets");
-            Ok(udp(state_dir, slices))
+            Ok(udp(state_dir, slices, kept))
         }
         Err(error) => Err(error),
     }
 }
 
-fn udp(state_dir: &Path, slices: &[ShardPorts]) -> Ingests {
+fn udp(state_dir: &Path, slices: &[ShardPorts], kept: Vec<Kept>) -> Ingests {
     drop_rule::remove_leftover(state_dir);
+    let mut sockets = kept_sockets::by_slice(kept, slices);
     Ingests {
-        shards: slices.iter().map(|_| ShardIngest::Udp).collect(),
+        shards: sockets.drain(..).map(ShardIngest::Udp).collect(),
+        leftovers: vec![None; slices.len()],
         name: "udp",
         rule: None,
     }

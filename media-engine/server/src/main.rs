@@ -14,7 +14,11 @@ mod drop_rule;
 mod endings;
 mod incoming;
 mod ingest;
+mod kept_rings;
+mod kept_sockets;
+mod known;
 mod publish;
+mod quarantine;
 mod recovery;
 mod rings;
 mod segments;
@@ -22,6 +26,7 @@ mod shard_loop;
 #[cfg(test)]
 mod testing;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -34,6 +39,7 @@ use clap::Parser;
 use crossbeam_channel::{bounded, unbounded};
 use holdfast_control::ShardPorts;
 use holdfast_journal::{Shard, WriterConfig};
+use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_rtp::{GuardConfig, SourcePolicy};
 use holdfast_settings::{LoadError, LogFormat, Settings};
 use holdfast_shard::ShardConfig;
@@ -41,7 +47,9 @@ use holdfast_sys::seqpacket::Listener;
 use tracing::{error, info, warn};
 
 use crate::control::{Control, wait_until};
+use crate::drop_rule::DropRule;
 use crate::incoming::Incoming;
+use crate::ingest::ShardIngest;
 use crate::publish::Publisher;
 use crate::shard_loop::{BLOCK_SIZE, ShardSetup};
 
@@ -56,6 +64,12 @@ struct Arguments {
 
 /// Segments that a journal keeps for use again.
 const REUSABLE_SEGMENTS_MAX: usize = 4;
+
+/// Descriptors that are kept for signaling: its listening sockets.
+const SIGNALING_DESCRIPTORS_MAX: usize = 64;
+
+/// How long the end of this process waits for signaling to let go of what it kept.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -121,14 +135,26 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     }
     let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
     let slices = slices(settings);
+    let (lifeline, kept) = lifelines(settings)?;
     // Before anything that takes time: what arrives meanwhile waits in the rings.
-    let ingests = ingest::choose(settings, &slices).map_err(StartError::Ring)?;
+    let mut ingests =
+        ingest::choose(settings, &slices, kept, &lifeline).map_err(StartError::Ring)?;
+    let state_dir = &settings.node.state_dir;
+    let mut passed_over = ingests.set_aside(state_dir).into_iter();
+    let shards = RefCell::new(ingests.shards);
     let incoming = Incoming::new(settings.recordings.incoming_dir.clone());
     let recovered = recovery::recover(&recovery::Settings {
         journal_dir: &settings.journal.dir,
         incoming: &incoming,
         segment_size: settings.journal.segment_size,
         slices: &slices,
+        leftovers: &ingests.leftovers,
+        has_lost: &|shard| {
+            shards
+                .borrow_mut()
+                .get_mut(shard)
+                .is_none_or(ShardIngest::has_lost)
+        },
     })
     .map_err(StartError::Recover)?;
     let publisher = Publisher::new(
@@ -143,8 +169,9 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let (event_sender, events) = unbounded();
     let (ready_sender, ready) = bounded(slices.len());
     let stop = Arc::new(AtomicBool::new(false));
+    let goes_on = Arc::new(AtomicBool::new(false));
     let (mut commands, mut threads) = (Vec::new(), Vec::new());
-    for ((index, one), ingest) in recovered.into_iter().enumerate().zip(ingests.shards) {
+    for ((index, one), ingest) in recovered.into_iter().enumerate().zip(shards.into_inner()) {
         let (command_sender, command_queue) = unbounded();
         let checkpoint = recovery::checkpoint_path(&settings.journal.dir, index as u16);
         let disk =
@@ -158,10 +185,13 @@ fn run(settings: &Settings) -> Result<(), StartError> {
             tick: settings.media.tick,
             packet_size_max: settings.media.packet_size_max as usize,
             ingest,
+            passed_over: passed_over.next().unwrap_or_default(),
+            lifeline: lifeline.clone(),
             commands: command_queue,
             events: event_sender.clone(),
             disk,
             stop: stop.clone(),
+            goes_on: goes_on.clone(),
             ready: ready_sender.clone(),
         };
         threads.push(shard_loop::start(setup).map_err(StartError::Thread)?);
@@ -171,14 +201,13 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     for _ in 0..threads.len() {
         ready.recv().map_err(|_| StartError::NoShard)?;
     }
+    // What goes on has been said to be kept: the rest of what was may go.
+    lifeline.settle();
     let path = &settings.node.control_socket;
     let socket = |source| StartError::Socket {
         path: path.clone(),
         source,
     };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(socket)?;
-    }
     let listener = Listener::bind(path).map_err(socket)?;
     info!(socket = %path.display(), shards = slices.len(), ingest = ingests.name, "ready");
     let control = Control {
@@ -193,8 +222,40 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     control::run(control, listener).map_err(StartError::Thread)?;
     finish(threads, publishers, settings.lifecycle.shutdown_timeout);
     let _ = fs::remove_file(path);
-    drop(ingests.rule);
+    end(&lifeline, ingests.rule, goes_on.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// Takes back what signaling has kept for this process, and begins to keep what signaling has.
+fn lifelines(settings: &Settings) -> Result<(Lifeline, Vec<Kept>), StartError> {
+    let control = &settings.node.control_socket;
+    let socket = |source| StartError::Socket {
+        path: control.clone(),
+        source,
+    };
+    if let Some(folder) = control.parent() {
+        fs::create_dir_all(folder).map_err(socket)?;
+    }
+    let connected = Lifeline::connect(&holdfast_lifeline::kept_by_signaling(control));
+    let (lifeline, kept) = connected.map_err(StartError::Thread)?;
+    let keeper = holdfast_lifeline::kept_by_media(control);
+    holdfast_lifeline::start_keeper(&keeper, SIGNALING_DESCRIPTORS_MAX).map_err(socket)?;
+    Ok((lifeline, kept))
+}
+
+/// What becomes of the rings and their rule. For recordings that go on they stay, so that a start that
+/// comes soon misses nothing.
+fn end(lifeline: &Lifeline, rule: Option<DropRule>, goes_on: bool) {
+    if goes_on {
+        if let Some(rule) = rule {
+            let table = rule.leave();
+            info!(table, "the drop rule stays until the next start");
+        }
+    } else {
+        drop(rule);
+        lifeline.withdraw_all();
+    }
+    lifeline.flush(FLUSH_TIMEOUT);
 }
 
 /// Waits for the shards to have everything on disk and for the publishers to be done.

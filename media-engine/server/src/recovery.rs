@@ -34,6 +34,8 @@ use tracing::{error, info, warn};
 
 use crate::control::wait_until;
 use crate::incoming::{self, Incoming, replace_durably};
+use crate::ingest::Leftover;
+use crate::known::KnownPackets;
 
 /// A former process that was killed may still have writes in flight that hold the segments' locks.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +46,8 @@ pub struct Recovered {
     pub counts: BTreeMap<StreamId, LiveCounts>,
     pub start: Start,
     pub journal: JournalId,
+    /// What the journal has of packets that the rings may offer again.
+    pub known: KnownPackets,
 }
 
 /// What there is to recover from, and for whom.
@@ -52,6 +56,10 @@ pub struct Settings<'a> {
     pub incoming: &'a Incoming,
     pub segment_size: u64,
     pub slices: &'a [ShardPorts],
+    /// For each shard, what a dead engine left in rings that go on.
+    pub leftovers: &'a [Option<Leftover>],
+    /// Whether a shard's rings have lost packets for want of room.
+    pub has_lost: &'a dyn Fn(usize) -> bool,
 }
 
 /// Why the engine does not start.
@@ -162,14 +170,19 @@ fn recover_shard(
     for recording in saved {
         assembly.restore_recording(recording);
     }
+    let index = usize::from(shard);
+    let leftover = settings.leftovers.get(index).copied().flatten();
     let mut replay = Replay {
         incoming: settings.incoming,
         counts: BTreeMap::new(),
         last_arrival: WallTime(0),
+        known_from: leftover.map(|it| it.known_from),
+        known: KnownPackets::new(leftover.map_or(0, |it| it.first_port)),
     };
     replay.restore_streams(&mut assembly, &checkpoint)?;
     let (mut start, journal) = replay.run(settings, shard, &mut assembly, &checkpoint, files)?;
-    replay.settle(&mut assembly, slice, start.next);
+    let is_received_on = leftover.is_some() && !(settings.has_lost)(index);
+    replay.settle(&mut assembly, slice, start.next, is_received_on);
     let streams = replay.flush(&mut assembly);
     if assembly.has_failed() {
         error!(
@@ -191,11 +204,21 @@ fn recover_shard(
         // Everything is in the tracks: no segment holds anything that is still needed.
         start.checkpoint = start.next;
     }
+    if let Some(known_from) = replay.known_from {
+        // But by the next one, should this process die before the rings are read.
+        start.checkpoint = start.checkpoint.min(known_from);
+        let packets = replay.known.len();
+        info!(
+            shard,
+            packets, "the journal has packets that the rings may offer again"
+        );
+    }
     Ok(Recovered {
         assembly,
         counts: replay.counts,
         start,
         journal,
+        known: replay.known,
     })
 }
 
@@ -203,6 +226,8 @@ struct Replay<'a> {
     incoming: &'a Incoming,
     counts: BTreeMap<StreamId, LiveCounts>,
     last_arrival: WallTime,
+    known_from: Option<Lsn>,
+    known: KnownPackets,
 }
 
 impl Replay<'_> {
@@ -263,6 +288,9 @@ impl Replay<'_> {
             })?;
         while let Some(record) = recovery.next_record() {
             self.last_arrival = self.last_arrival.max(record.arrival);
+            if self.known_from.is_some_and(|from| record.lsn >= from) {
+                self.known.insert(&record);
+            }
             if record.lsn.0 >= checkpoint.lsn {
                 let counts = &self.counts;
                 let mut live = |stream: &AssembledStream| live_of(counts, stream);
@@ -292,7 +320,13 @@ impl Replay<'_> {
     }
 
     /// Decides what becomes of each recording now that the journal has been replayed.
-    fn settle(&mut self, assembly: &mut Assembly, slice: Option<ShardPorts>, at: Lsn) {
+    fn settle(
+        &mut self,
+        assembly: &mut Assembly,
+        slice: Option<ShardPorts>,
+        at: Lsn,
+        is_received_on: bool,
+    ) {
         assembly.finish_restoring();
         self.carry_out(assembly);
         let now = clock::wall();
@@ -332,7 +366,11 @@ impl Replay<'_> {
         } else {
             self.last_arrival
         };
-        assembly.handle_outage(from, now, &note(at, now));
+        let note = note(at, now);
+        assembly.handle_restart(&note);
+        if !is_received_on {
+            assembly.handle_outage(from, now, &note);
+        }
         for recording in assembly.active() {
             info!(recording = %recording.id, "goes on");
         }

@@ -9,9 +9,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_control::ShardPorts;
+use holdfast_lifeline::Lifeline;
 use holdfast_settings::{MediaAddress, MediaInterface, Settings, limits};
 use holdfast_sys::interfaces::{self, Interface};
-use holdfast_sys::{PortSlice, RingError, RingGeometry, RingIngest, RingInterface, RingSetup};
+use holdfast_sys::{PortSlice, RingError, RingGeometry, RingInterface, RingSetup};
+
+use crate::kept_rings::{self, KeptRings, OpenRings};
 
 /// An interface with rings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +44,13 @@ pub enum RingsError {
 /// What rings hold beside the packets of a commit interval: the time that a disk may stall.
 const HOLD: Duration = Duration::from_secs(2);
 
-/// Makes the rings of all shards. They receive from now on.
+/// Makes the rings of all shards, or goes on with kept ones. They receive from now on.
 pub fn open(
     settings: &Settings,
     slices: &[ShardPorts],
-) -> Result<(Vec<RingIngest>, Vec<Target>), RingsError> {
+    kept: Vec<KeptRings>,
+    lifeline: &Lifeline,
+) -> Result<(OpenRings, Vec<Target>), RingsError> {
     let interfaces = interfaces::list().map_err(RingsError::Interfaces)?;
     let targets = targets(settings, &interfaces)?;
     let setup = RingSetup {
@@ -59,8 +64,8 @@ pub fn open(
         interfaces: ring_interfaces(settings, &targets),
         packet_size_max: settings.media.packet_size_max as usize,
     };
-    let ingests = RingIngest::open_all(&setup).map_err(RingsError::Ring)?;
-    Ok((ingests, targets))
+    let rings = kept_rings::open(&setup, &interfaces, kept, lifeline).map_err(RingsError::Ring)?;
+    Ok((rings, targets))
 }
 
 fn ring_interfaces(settings: &Settings, targets: &[Target]) -> Vec<RingInterface> {

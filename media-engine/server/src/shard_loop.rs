@@ -5,6 +5,7 @@
 //! and what follows from it is carried out at once, so a commit costs the disk's time and no tick.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use glommio::{LocalExecutorBuilder, Placement};
 use holdfast_journal::{
-    Event as JournalEvent, Failure, Output as JournalOutput, Ticket, Writer, WriterConfig,
+    Event as JournalEvent, Failure, Lsn, Output as JournalOutput, Ticket, Writer, WriterConfig,
 };
+use holdfast_lifeline::Lifeline;
 use holdfast_shard::{Command, Datagram, Notice, Output, Shard, ShardConfig, ShardEvent};
-use holdfast_sys::{Arrival, Ingest, UdpIngest, clock};
+use holdfast_sys::{Arrival, Ingest, PassedOver, UdpIngest, clock};
 use holdfast_units::{MonoTime, WallTime};
 use tracing::{error, info, warn};
 
@@ -25,6 +27,8 @@ use crate::block::Block;
 use crate::disk::Disk;
 use crate::endings::Endings;
 use crate::ingest::{IngestWatch, ShardIngest};
+use crate::kept_sockets;
+use crate::known::KnownPackets;
 use crate::recovery::Recovered;
 use crate::segments::Segments;
 
@@ -36,6 +40,13 @@ pub const BLOCK_SIZE: usize = 1024 * 1024;
 
 /// Blocks of a shard: what the journal may hold while the disk is slow.
 const BLOCKS: usize = 64;
+
+/// Room of the journal beyond what datagrams may take: the rest of a ring's block, records of other
+/// kinds, and what is left of each block that is sealed before it is full.
+const ROOM_SPARE: usize = 4 * BLOCK_SIZE;
+
+/// Octets of a record beside its packet, at most.
+const RECORD_SIZE: usize = 40;
 
 /// A shard with nothing to do ticks this many times slower.
 const IDLE_TICKS: u32 = 5;
@@ -50,11 +61,17 @@ pub struct ShardSetup {
     pub tick: Duration,
     pub packet_size_max: usize,
     pub ingest: ShardIngest,
+    /// Packets that are not offered.
+    pub passed_over: Vec<PassedOver>,
+    /// Keeps what this process receives by, should it die.
+    pub lifeline: Lifeline,
     pub commands: Receiver<Command>,
     pub events: Sender<(usize, ShardEvent)>,
     pub disk: Disk,
     /// Set when the process is to end; the thread ends when nothing would be lost by it.
     pub stop: Arc<AtomicBool>,
+    /// Set at the end where there are recordings that go on after the next start.
+    pub goes_on: Arc<AtomicBool>,
     /// Told once the shard receives.
     pub ready: Sender<()>,
 }
@@ -62,6 +79,10 @@ pub struct ShardSetup {
 struct State {
     shard: Shard<Block>,
     ingest: Box<dyn Ingest>,
+    /// What the ingest may offer again.
+    known: KnownPackets,
+    lifeline: Lifeline,
+    packet_size_max: usize,
     watch: IngestWatch,
     endings: Endings,
     segments: Segments,
@@ -94,15 +115,19 @@ async fn run(setup: ShardSetup) {
     let ports = setup.config.ports;
     let ingest: Box<dyn Ingest> = match setup.ingest {
         ShardIngest::Ring(ingest) => ingest,
-        ShardIngest::Udp => match UdpIngest::new(ports.first, ports.last, setup.packet_size_max) {
-            Ok(ingest) => Box::new(ingest),
-            Err(error) => return error!(shard = index, %error, "no ingest for a shard"),
-        },
+        ShardIngest::Udp(kept) => {
+            let slice = (ports.first, ports.last);
+            match UdpIngest::with_kept(slice, setup.packet_size_max, kept) {
+                Ok(ingest) => Box::new(ingest),
+                Err(error) => return error!(shard = index, %error, "no ingest for a shard"),
+            }
+        }
     };
     let Recovered {
         assembly,
         counts,
         start,
+        known,
         ..
     } = setup.recovered;
     let segments = Segments::new(setup.journal_dir, setup.journal.shard);
@@ -113,9 +138,12 @@ async fn run(setup: ShardSetup) {
     let (now, wall) = (clock::monotonic(), clock::wall());
     let shard = Shard::new(now, wall, setup.config, journal, assembly, counts);
     let (disk, events) = (setup.disk, setup.events);
-    let state = State {
+    let mut state = State {
         shard,
         ingest,
+        known,
+        lifeline: setup.lifeline,
+        packet_size_max: setup.packet_size_max,
         watch: IngestWatch::default(),
         endings: Endings::default(),
         segments,
@@ -123,8 +151,16 @@ async fn run(setup: ShardSetup) {
         events,
         index,
     };
+    state.keep_journal();
     let state = Rc::new(RefCell::new(state));
     carry_out(&state);
+    {
+        let State { shard, ingest, .. } = &mut *state.borrow_mut();
+        ingest.handle_resumed();
+        for PassedOver { port, count, from } in setup.passed_over {
+            shard.handle_drops(from, port, count);
+        }
+    }
     info!(
         shard = index,
         core = setup.core,
@@ -141,6 +177,9 @@ async fn run(setup: ShardSetup) {
         let ticks = if is_idle { IDLE_TICKS } else { 1 };
         glommio::timer::sleep(setup.tick * ticks).await;
     }
+    if state.borrow().shard.has_recordings() {
+        setup.goes_on.store(true, Ordering::Relaxed);
+    }
     // A request to the disk that is still under way keeps the state, and with it the disk threads and
     // the publishers behind them. Nothing is ordered any more, so they may end.
     let (nowhere, _) = crossbeam_channel::bounded(0);
@@ -150,45 +189,11 @@ async fn run(setup: ShardSetup) {
 /// One tick. Answers whether the shard has nothing to do.
 fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
     let (now, wall) = (clock::monotonic(), clock::wall());
-    {
-        let State { shard, ingest, .. } = &mut *state.borrow_mut();
-        let mut drops = Vec::new();
-        let mut sink = |arrival: Arrival<'_>| {
-            let Arrival {
-                port,
-                source,
-                arrival,
-                bytes,
-                truncated,
-            } = arrival;
-            let datagram = Datagram {
-                port,
-                source,
-                arrival,
-                bytes,
-                truncated,
-            };
-            shard.handle_datagram(now, &datagram);
-        };
-        if let Err(error) = ingest.poll(POLL_BUDGET, &mut sink, &mut |drop| drops.push(drop)) {
-            error!(%error, "the ingest of a shard fails");
-        }
-        ingest.handle_position(shard.next_lsn().0);
-        for drop in drops {
-            shard.handle_drops(wall, drop.port, drop.count);
-        }
-    }
+    let is_caught_up = receive(state, now, wall);
     carry_out(state);
-    for command in commands.try_iter() {
-        let command = state.borrow_mut().endings.take(now, command);
-        if let Some(command) = command {
-            hand_on(state, now, wall, command);
-        }
-    }
-    loop {
-        let due = state.borrow_mut().endings.due(now);
-        let Some(command) = due else { break };
-        hand_on(state, now, wall, command);
+    // What was said while packets wait that came before it has to wait for them.
+    if is_caught_up {
+        take_commands(state, commands, now, wall);
     }
     loop {
         let result = state.borrow().disk.results.try_recv();
@@ -201,9 +206,83 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
         let state = &mut *state.borrow_mut();
         // Release is the acknowledgement: what the journal holds need not wait in the ring.
         state.ingest.release(state.shard.committed_lsn().0);
+        state.keep_journal();
         state.watch.look(now, state.index, state.ingest.as_mut());
     }
     state.borrow().shard.is_idle()
+}
+
+/// Takes what has arrived, as far as the journal has room for it: the rest waits in the kernel. Answers
+/// whether there is nothing left of a former process.
+fn receive(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime) -> bool {
+    let State {
+        shard,
+        ingest,
+        known,
+        packet_size_max,
+        ..
+    } = &mut *state.borrow_mut();
+    let budget = budget(shard.room(), *packet_size_max);
+    let mut drops = Vec::new();
+    let mut sink = |arrival: Arrival<'_>| {
+        let Arrival {
+            port,
+            source,
+            arrival,
+            bytes,
+            truncated,
+        } = arrival;
+        if known.take(port, arrival, bytes) {
+            return;
+        }
+        let datagram = Datagram {
+            port,
+            source,
+            arrival,
+            bytes,
+            truncated,
+        };
+        shard.handle_datagram(now, &datagram);
+    };
+    if budget > 0
+        && let Err(error) = ingest.poll(budget, &mut sink, &mut |drop| drops.push(drop))
+    {
+        error!(%error, "the ingest of a shard fails");
+    }
+    ingest.handle_position(shard.next_lsn().0);
+    for drop in drops {
+        shard.handle_drops(wall, drop.port, drop.count);
+    }
+    let is_caught_up = !ingest.is_catching_up();
+    if is_caught_up && !known.is_empty() {
+        *known = KnownPackets::default();
+    }
+    is_caught_up
+}
+
+/// Datagrams that one tick may take: as many as the journal has room for, were they all of the longest.
+fn budget(room: usize, packet_size_max: usize) -> usize {
+    let packets = room.saturating_sub(ROOM_SPARE) / (packet_size_max + RECORD_SIZE);
+    packets.min(POLL_BUDGET)
+}
+
+fn take_commands(
+    state: &Rc<RefCell<State>>,
+    commands: &Receiver<Command>,
+    now: MonoTime,
+    wall: WallTime,
+) {
+    for command in commands.try_iter() {
+        let command = state.borrow_mut().endings.take(now, command);
+        if let Some(command) = command {
+            hand_on(state, now, wall, command);
+        }
+    }
+    loop {
+        let due = state.borrow_mut().endings.due(now);
+        let Some(command) = due else { break };
+        hand_on(state, now, wall, command);
+    }
 }
 
 fn hand_on(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime, command: Command) {
@@ -212,7 +291,11 @@ fn hand_on(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime, command: C
 }
 
 fn is_settled(state: &Rc<RefCell<State>>) -> bool {
-    let settled = state.borrow().endings.is_empty() && state.borrow().shard.is_settled();
+    let settled = {
+        let state = state.borrow();
+        let is_read = !state.ingest.is_catching_up();
+        is_read && state.endings.is_empty() && state.shard.is_settled()
+    };
     if !settled {
         state.borrow_mut().shard.request_commit(clock::monotonic());
         carry_out(state);
@@ -249,7 +332,7 @@ impl State {
                 let (now, wall) = (clock::monotonic(), clock::wall());
                 self.shard.handle_opened(now, wall, stream, result);
             }
-            Output::Close { port } => self.ingest.close(port),
+            Output::Close { port } => self.close(port),
             Output::Send {
                 from_port,
                 to,
@@ -282,7 +365,24 @@ impl State {
             self.ingest.close(rtp_port);
             return Err(told(rtcp_port)(error));
         }
+        for port in BTreeSet::from([rtp_port, rtcp_port]) {
+            kept_sockets::keep(&self.lifeline, port, self.ingest.socket(port));
+        }
         Ok(())
+    }
+
+    fn close(&mut self, port: u16) {
+        if self.ingest.socket(port).is_some() {
+            kept_sockets::let_go(&self.lifeline, port);
+        }
+        self.ingest.close(port);
+    }
+
+    /// What the ingest would offer again if this process died, the journal has to know.
+    fn keep_journal(&mut self) {
+        if let Some(floor) = self.ingest.floor() {
+            self.shard.keep_from(Lsn(floor));
+        }
     }
 }
 

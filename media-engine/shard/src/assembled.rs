@@ -191,9 +191,13 @@ impl AssembledStream {
         self.mark(&TrackMark::Dropped { from, to, packets }, record);
     }
 
-    /// The engine has been down.
-    pub fn handle_outage(&mut self, from: WallTime, to: WallTime, at: &RecordRef<'_>) {
+    /// The engine was started again.
+    pub fn handle_restart(&mut self, at: &RecordRef<'_>) {
         self.mark(&TrackMark::EngineRestart, at);
+    }
+
+    /// Nobody received.
+    pub fn handle_outage(&mut self, from: WallTime, to: WallTime, at: &RecordRef<'_>) {
         self.mark(&TrackMark::Outage { from, to }, at);
     }
 

@@ -463,7 +463,14 @@ impl Assembly {
         self.streams[index as usize].as_deref_mut()
     }
 
-    /// Marks in every open track that the engine was down.
+    /// Marks in every open track that the engine was started again.
+    pub fn handle_restart(&mut self, at: &RecordRef<'_>) {
+        for stream in self.streams_mut() {
+            stream.handle_restart(at);
+        }
+    }
+
+    /// Marks in every open track that nobody received.
     pub fn handle_outage(&mut self, from: WallTime, to: WallTime, at: &RecordRef<'_>) {
         for stream in self.streams_mut() {
             stream.handle_outage(from, to, at);

@@ -83,6 +83,8 @@ pub struct Shard<B> {
     next_housekeeping: MonoTime,
     statistics: ShardStatistics,
     journal_failing: bool,
+    /// The journal keeps what it has from here on, though the tracks have it too.
+    kept_from: Lsn,
 }
 
 /// How often statistics are told, orphans looked for and failed orders repeated.
@@ -124,6 +126,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             next_housekeeping: now,
             statistics: ShardStatistics::default(),
             journal_failing: false,
+            kept_from: Lsn(u64::MAX),
             config,
             journal,
             assembly,
@@ -268,7 +271,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             }
             DiskResult::CheckpointSaved(result) => {
                 if let Some(lsn) = self.checkpointer.handle_saved(result.is_ok()) {
-                    self.journal.checkpoint(lsn);
+                    self.journal.checkpoint(lsn.min(self.kept_from));
                 }
                 result.clone().err()
             }
@@ -336,6 +339,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.recordings.is_empty() && self.assembly.pieces_in_flight() == 0
     }
 
+    /// Whether there are recordings that have not been published.
+    pub fn has_recordings(&self) -> bool {
+        !self.recordings.is_empty()
+    }
+
     /// Whether all that was received is in the journal, durably, and nothing waits for publication
     /// that has ended: the process may end without losing anything.
     pub fn is_settled(&self) -> bool {
@@ -351,6 +359,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// Everything below this number is durable.
     pub fn committed_lsn(&self) -> Lsn {
         self.journal.committed()
+    }
+
+    /// Has the journal keep its records from this number on, whether or not the tracks have them: an
+    /// ingest that offers packets again after a crash needs them to know which.
+    pub fn keep_from(&mut self, lsn: Lsn) {
+        self.kept_from = lsn;
+    }
+
+    /// Octets that the journal takes at present, whatever the disk does, and some.
+    pub fn room(&self) -> usize {
+        self.journal.occupancy().blocks_empty * self.journal.block_size()
     }
 
     /// Makes everything durable as soon as the disk can.

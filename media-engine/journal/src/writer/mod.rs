@@ -199,6 +199,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         self.next
     }
 
+    /// Bytes of a block.
+    pub const fn block_size(&self) -> usize {
+        self.config.block_size
+    }
+
     /// The next durable batch, in the order of its records. Its block belongs to the caller, who
     /// gives it back with [`Writer::offer_block`].
     pub fn poll_committed(&mut self) -> Option<Committed<B>> {

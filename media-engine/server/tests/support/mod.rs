@@ -119,7 +119,7 @@ impl Engine {
 
     /// Connects as signaling does. What the engine says first is left to be read.
     pub fn connect(&self) -> Link {
-        let path = self.dir.path().join("control.sock");
+        let path = self.control_socket();
         let until = Instant::now() + PATIENCE;
         loop {
             match Connection::connect(&path) {
@@ -140,6 +140,11 @@ impl Engine {
         let settings = std::fs::read_to_string(&path).expect("settings");
         assert!(settings.contains(from), "{settings}");
         std::fs::write(path, settings.replace(from, to)).expect("settings are written");
+    }
+
+    /// Where it listens for signaling.
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
     }
 
     /// The folder of recordings in progress.

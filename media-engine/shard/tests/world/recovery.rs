@@ -208,6 +208,7 @@ impl World {
             arrival: self.wall,
             payload: &[],
         };
+        assembly.handle_restart(&note);
         assembly.handle_outage(self.wall, self.wall, &note);
         Some(())
     }
