@@ -6,6 +6,7 @@
 
 mod clock;
 mod engine_link;
+mod lifeline;
 mod limits;
 mod notices;
 mod operator_socket;

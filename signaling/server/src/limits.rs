@@ -53,6 +53,12 @@ pub const ENGINE_RETRY_MAX: Duration = Duration::from_secs(1);
 /// of both processes takes.
 pub const ENGINE_ABSENT_LONG: Duration = Duration::from_secs(5);
 
+/// Descriptors that are kept for the engine.
+pub const ENGINE_DESCRIPTORS_MAX: usize = holdfast_lifeline::limits::DESCRIPTORS_MAX;
+
+/// How long the end of this process waits for the engine to let go of its sockets.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How often counts are logged.
 pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,6 @@
 //! `holdfast-signaling`: SIP in, recordings to the media engine.
 
+use std::fs::File;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use holdfast_settings::{LogFormat, Settings};
 use holdfast_signaling::{Server, chain};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -56,6 +59,7 @@ async fn run(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
+    let _lock = lock(settings)?;
     let server = Server::bind(settings)?;
     for (transport, address) in server.addresses() {
         let host = match reachable(*address) {
@@ -68,6 +72,20 @@ async fn run(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(explain_hangups(hangup));
     server.run(stop(terminate, interrupt)).await;
     Ok(())
+}
+
+/// Two of them on one state would take each other's sockets.
+fn lock(settings: &Settings) -> Result<Flock<File>, Box<dyn std::error::Error>> {
+    let folder = &settings.node.state_dir;
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join("signaling.lock");
+    match Flock::lock(File::create(&path)?, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => {
+            Err(format!("another signaling process uses {}", path.display()).into())
+        }
+        Err((_, error)) => Err(error.into()),
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.

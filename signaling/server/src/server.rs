@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::engine_link::{self, EngineSender};
+use crate::lifeline::Lifelines;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_QUEUE_MAX, DATAGRAM_SIZE_MAX, INBOX_MAX, STATISTICS_INTERVAL,
     TURN_BUDGET,
@@ -72,6 +73,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// There can be no lifelines beside the control socket.
+    #[error("what the two processes keep for each other")]
+    Lifeline(#[source] io::Error),
     /// The system has no random numbers.
     #[error("the system has no random numbers")]
     Random,
@@ -93,6 +97,7 @@ pub struct Server {
     engine: Option<EngineSender>,
     control_socket: PathBuf,
     operator_socket: PathBuf,
+    lifelines: Lifelines,
     shutdown_timeout: Duration,
     next_flow: u64,
 }
@@ -112,6 +117,8 @@ impl Server {
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
         let mut secret = [0; 8];
         getrandom::fill(&mut secret).map_err(|_| StartError::Random)?;
+        let control_socket = &settings.node.control_socket;
+        let mut lifelines = Lifelines::connect(control_socket).map_err(StartError::Lifeline)?;
         let (mut udp, mut listeners, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for listen in &settings.sip.listen {
             let fault = |source| StartError::Listen {
@@ -119,22 +126,28 @@ impl Server {
                 address: listen.address,
                 source,
             };
+            let kept = lifelines.take(transport_of(listen), listen.address);
             let address = match listen.transport {
                 SipTransport::Udp => {
-                    let port = UdpPort::bind(listen.address).map_err(fault)?;
+                    let port = UdpPort::bind(listen.address, kept).map_err(fault)?;
                     let bound = port.bound();
+                    lifelines.keep(Transport::Udp, bound, &port);
                     udp.push(Rc::new(port));
                     bound
                 }
                 SipTransport::Tcp => {
-                    let listener = tcp::listen(listen.address).map_err(fault)?;
+                    let listener = tcp::listen(listen.address, kept).map_err(fault)?;
                     let bound = listener.local_addr().map_err(fault)?;
+                    lifelines.keep(Transport::Tcp, bound, &listener);
                     listeners.push(listener);
                     bound
                 }
             };
             addresses.push((transport_of(listen), address));
         }
+        lifelines
+            .begin(control_socket)
+            .map_err(StartError::Lifeline)?;
         let clock = Clock::start();
         let config = recorder_config::of(settings, &addresses, u64::from_le_bytes(secret));
         let limits = config.endpoint.limits.clone();
@@ -159,8 +172,9 @@ impl Server {
             },
             inbox,
             engine: None,
-            control_socket: settings.node.control_socket.clone(),
             operator_socket: settings.node.operator_socket.clone(),
+            control_socket: control_socket.clone(),
+            lifelines,
             shutdown_timeout: settings.lifecycle.shutdown_timeout,
         })
     }
@@ -223,6 +237,7 @@ impl Server {
             true => info!("all calls are ended"),
             false => warn!("stopped before every call was ended and published"),
         }
+        self.lifelines.end();
     }
 
     fn start_tasks(&mut self) {

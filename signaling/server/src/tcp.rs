@@ -36,8 +36,12 @@ pub struct Setup {
     pub inbox: Sender<Incoming>,
 }
 
-/// Listens; an IPv6 socket takes IPv6 alone.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens, or goes on with a socket that does; an IPv6 socket takes IPv6 alone.
+pub fn listen(address: SocketAddr, kept: Option<Socket>) -> io::Result<TcpListener> {
+    if let Some(socket) = kept {
+        socket.set_nonblocking(true)?;
+        return TcpListener::from_std(socket.into());
+    }
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
 use nix::sys::socket::{
@@ -32,14 +32,21 @@ pub struct Received {
 }
 
 impl UdpPort {
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
+    /// Binds a socket, or goes on with one that is bound there.
+    pub fn bind(address: SocketAddr, kept: Option<Socket>) -> io::Result<Self> {
+        let is_bound = kept.is_some();
+        let socket = match kept {
+            Some(socket) => socket,
+            None => Socket::new(
+                Domain::for_address(address),
+                Type::DGRAM,
+                Some(Protocol::UDP),
+            )?,
+        };
         if address.is_ipv6() {
-            socket.set_only_v6(true)?;
+            if !is_bound {
+                socket.set_only_v6(true)?;
+            }
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
         } else {
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -48,7 +55,9 @@ impl UdpPort {
         let _ = socket.set_recv_buffer_size(UDP_BUFFER_SIZE);
         let _ = socket.set_send_buffer_size(UDP_BUFFER_SIZE);
         socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        if !is_bound {
+            socket.bind(&address.into())?;
+        }
         let socket = UdpSocket::from_std(socket.into())?;
         let bound = socket.local_addr()?;
         Ok(Self { socket, bound })
@@ -139,6 +148,12 @@ impl UdpPort {
             Some(&to),
         )?;
         Ok(())
+    }
+}
+
+impl AsFd for UdpPort {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
