@@ -208,6 +208,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         path: path.clone(),
         source,
     };
+    // Whoever finds it there may end it as it should be ended.
+    let stopped = stop_signal(&stop)?;
     let listener = Listener::bind(path).map_err(socket)?;
     info!(socket = %path.display(), shards = slices.len(), ingest = ingests.name, "ready");
     let control = Control {
@@ -217,7 +219,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         events,
         recordings_dir: settings.recordings.dir.clone(),
         disk_high_watermark_percent: settings.recordings.disk_high_watermark,
-        stop: stop_signal(&stop)?,
+        stop: stopped,
     };
     control::run(control, listener).map_err(StartError::Thread)?;
     finish(threads, publishers, settings.lifecycle.shutdown_timeout);
