@@ -62,10 +62,19 @@ pub const DOCUMENT_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 pub const WARNINGS_MAX: usize = 64;
 
 /// Header fields of the INVITE that the description of a call keeps.
-pub const HEADERS_KEPT_MAX: usize = 16;
+pub const HEADERS_KEPT_MAX: usize = 32;
 
-/// Octets of each of them.
-pub const HEADER_BYTES_KEPT_MAX: usize = 512;
+/// Characters of each of them.
+pub const HEADER_CHARS_KEPT_MAX: usize = 512;
+
+/// Reason header fields of a BYE that are kept: one a protocol.
+pub const REASONS_MAX: usize = 4;
+
+/// Identifiers of other systems listed in the description of one call.
+pub const CORRELATIONS_MAX: usize = 64;
+
+/// Vendors' elements of the metadata listed in the description of one call.
+pub const EXTENSIONS_DESCRIBED_MAX: usize = 128;
 
 /// Longest part of a session timer's interval that is kept in reserve (RFC 4028 §10).
 pub const SESSION_RESERVE_MAX: Duration = Duration::from_secs(32);

@@ -35,3 +35,9 @@ pub(super) const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Octets of an identifier that count. Ids are copied into every association, so this bounds what
 /// a document can make of itself. The longest one seen in the field has 64.
 pub(super) const ID_BYTES_MAX: usize = 512;
+
+/// Texts of one vendor's element that are taken out of it; the XML is kept as a whole.
+pub(super) const EXTENSION_VALUES_MAX: usize = 64;
+
+/// Characters of one of them; the rest is cut.
+pub(super) const EXTENSION_VALUE_CHARS_MAX: usize = 512;

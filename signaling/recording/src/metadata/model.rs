@@ -189,6 +189,9 @@ pub struct Extension {
     pub parent: Option<Id>,
     /// The element as sent, verbatim; prefixes may be declared outside of it.
     pub xml: String,
+    /// Texts of the elements and attributes in it, by path: `ucid`, `header[Call-ID]/value`,
+    /// `broadWorksRecordingMetadata@version`. Where it has none inside, its own under its name.
+    pub values: Vec<(String, String)>,
 }
 
 /// Something in a document that RFC 7865 would have otherwise. None of it costs a recording.

@@ -326,7 +326,11 @@ impl Record for StreamRecord {
 pub(super) fn extensions_weight(extensions: &[Extension]) -> usize {
     let weight = |extension: &Extension| {
         let namespace = extension.namespace.as_ref().map_or(0, |name| name.len());
-        size_of::<Extension>() + extension.xml.len() + namespace
+        let values = extension
+            .values
+            .iter()
+            .map(|(path, text)| path.len() + text.len() + ENTRY_BYTES);
+        size_of::<Extension>() + extension.xml.len() + namespace + values.sum::<usize>()
     };
     extensions.iter().map(weight).sum()
 }

@@ -8,8 +8,9 @@ use holdfast_manifest::{
 use holdfast_sip::{FlowInfo, Request};
 
 use super::call::Call;
+use super::correlation::{self, is_telling};
 use super::facts::Facts;
-use crate::limits::{HEADER_BYTES_KEPT_MAX, HEADERS_KEPT_MAX};
+use crate::limits::{HEADER_CHARS_KEPT_MAX, HEADERS_KEPT_MAX};
 use crate::metadata::{self, History, Moment, ParticipantRecord, SourceTime, State, UtcOffset};
 
 /// The octets of `call.json`.
@@ -21,6 +22,7 @@ pub(super) fn json(call: &Call) -> Vec<u8> {
 fn describe(call: &Call) -> Described {
     let facts = call.wanted_facts();
     let state = &facts.state;
+    let extensions = correlation::extensions(state);
     Described {
         sip: call.sip.clone(),
         groups: state.groups().iter().map(group).collect(),
@@ -31,8 +33,8 @@ fn describe(call: &Call) -> Described {
             .map(|one| participant(state, one))
             .collect(),
         channels: channels(facts),
-        extensions: Vec::new(),
-        correlations: Vec::new(),
+        correlations: correlation::of(&call.sip, facts, &extensions),
+        extensions,
         pauses: call.pauses.clone(),
         warnings: facts.warnings.clone(),
         metadata: facts.documents.clone(),
@@ -46,7 +48,7 @@ pub(super) fn dialog_of(request: &Request, source: &FlowInfo) -> SipDialog {
     let mut kept: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let telling = headers.iter().filter(|header| is_telling(header.name()));
     for header in telling.take(HEADERS_KEPT_MAX) {
-        let value = header.value().chars().take(HEADER_BYTES_KEPT_MAX).collect();
+        let value = header.value().chars().take(HEADER_CHARS_KEPT_MAX).collect();
         kept.entry(header.name().to_owned())
             .or_default()
             .push(value);
@@ -62,14 +64,6 @@ pub(super) fn dialog_of(request: &Request, source: &FlowInfo) -> SipDialog {
         user_agent: headers.first("User-Agent").map(str::to_owned),
         headers: kept,
     }
-}
-
-/// Headers by which a call is found again in other systems.
-fn is_telling(name: &str) -> bool {
-    let is_vendors = name
-        .get(..2)
-        .is_some_and(|begin| begin.eq_ignore_ascii_case("x-"));
-    is_vendors || TELLING.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn channels(facts: &Facts) -> Vec<Channel> {
@@ -196,5 +190,3 @@ fn stated(interval: &metadata::Interval) -> Interval {
 fn wall(time: &SourceTime) -> Option<holdfast_units::WallTime> {
     time.wall(UtcOffset::default())
 }
-
-const TELLING: [&str; 3] = ["Session-ID", "Cisco-Guid", "User-to-User"];

@@ -15,7 +15,7 @@ use super::output::{Notice, RefusedBecause};
 use super::proposal::Proposal;
 use super::session_timer::SessionTimer;
 use super::{Now, Recorder, Refusal};
-use crate::limits::ENGINE_ANSWER_MAX;
+use crate::limits::{ENGINE_ANSWER_MAX, HEADER_CHARS_KEPT_MAX, REASONS_MAX};
 use crate::sdp::SessionDescription;
 
 impl Recorder {
@@ -346,6 +346,7 @@ impl Recorder {
         request: &Request,
     ) {
         if let Some(id) = self.call_of(dialog) {
+            self.note_reasons(id, request);
             // What cannot be read ends the call all the same.
             if let Ok(content) = content::read(&self.config, request) {
                 self.merge(now, id, request, &content);
@@ -353,6 +354,17 @@ impl Recorder {
             self.end_call(now, id, EndReason::Bye);
         }
         let _ = self.endpoint.respond(now.mono, tx, &Reply::new(Status::OK));
+    }
+
+    /// Why the peer ends the call (RFC 3326).
+    fn note_reasons(&mut self, id: RecordingId, request: &Request) {
+        let reasons = request.headers().all("Reason").take(REASONS_MAX);
+        let kept: Vec<String> = reasons
+            .map(|reason| reason.chars().take(HEADER_CHARS_KEPT_MAX).collect())
+            .collect();
+        if let Some(call) = self.calls.get_mut(&id).filter(|_| !kept.is_empty()) {
+            call.sip.headers.insert("Reason".to_owned(), kept);
+        }
     }
 
     pub(super) fn refuse_method(&mut self, now: Now, tx: ServerTx) {

@@ -11,6 +11,7 @@ mod asking;
 mod call;
 mod config;
 mod content;
+mod correlation;
 mod deadlines;
 mod describe;
 mod documents;

@@ -25,3 +25,4 @@ mod shutdown;
 mod snapshot;
 mod streams_added_and_removed;
 mod update_with_metadata;
+mod vendors;

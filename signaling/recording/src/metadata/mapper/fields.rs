@@ -1,10 +1,12 @@
 //! The leaves: ids, references, times and extensions, each with the flags it may raise.
 
+use std::sync::Arc;
+
 use super::super::id::{Id, IdForm, is_xml_space};
 use super::super::model::{Extension, Flag, Times};
 use super::super::time::{SourceTime, TimeForm};
 use super::super::tree::{Element, fold};
-use super::{Around, Mapper, NAMESPACE};
+use super::{Around, Mapper, NAMESPACE, values};
 
 impl Mapper<'_> {
     pub(super) fn times(&mut self, child: &Element, times: &mut Times) -> bool {
@@ -79,7 +81,8 @@ impl Mapper<'_> {
     pub(super) fn extension(&mut self, element: &Element) -> Extension {
         self.flag(element.name == "extensiondata", Flag::ExtensionData);
         Extension {
-            namespace: element.namespace.clone(),
+            namespace: self.vendor_of(element),
+            values: values::of(element),
             name: element.written.clone(),
             parent: attribute(element, &["parent"]).and_then(Id::read),
             xml: self
@@ -87,6 +90,18 @@ impl Mapper<'_> {
                 .get(element.span.clone())
                 .unwrap_or_default()
                 .to_owned(),
+        }
+    }
+
+    /// The namespace of a vendor's element; of the wrapper that the drafts had, that of what is in it.
+    fn vendor_of(&self, element: &Element) -> Option<Arc<str>> {
+        let mut foreign = element
+            .children
+            .iter()
+            .filter(|child| self.is_foreign(child));
+        match foreign.next() {
+            Some(child) if !self.is_foreign(element) => child.namespace.clone(),
+            Some(_) | None => element.namespace.clone(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod fields;
 mod people;
+mod values;
 
 use std::collections::BTreeSet;
 
