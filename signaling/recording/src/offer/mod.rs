@@ -92,6 +92,8 @@ struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     head: Head,
+    /// Its label, also where it has no stream.
+    label: Option<String>,
     stream: Option<Stream>,
 }
 
@@ -116,6 +118,11 @@ impl Session {
     /// The streams in force, in the order of their m-lines.
     pub fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.lines.iter().filter_map(|line| line.stream.as_ref())
+    }
+
+    /// The labels of the m-lines of the last exchange, those of refused lines among them.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|line| line.label.as_deref())
     }
 
     /// One stream in force.
@@ -305,6 +312,7 @@ impl Session {
             };
             Line {
                 head: line.head.clone(),
+                label: line.label.clone(),
                 stream,
             }
         };

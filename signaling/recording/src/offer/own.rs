@@ -157,6 +157,7 @@ impl Session {
                 });
                 Line {
                     head: line.head.clone(),
+                    label: line.label.clone(),
                     stream,
                 }
             })

@@ -4,7 +4,7 @@
 //! request that asked for it is answered 2xx, and is dropped otherwise, so that a refused request
 //! has changed nothing (RFC 3261 §14.1, P-38).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_manifest::{MetadataDocument, Warning};
 use holdfast_units::{StreamId, WallTime};
@@ -12,7 +12,7 @@ use holdfast_units::{StreamId, WallTime};
 use super::content::{Content, Metadata};
 use super::words::{self, Word};
 use crate::limits::WARNINGS_MAX;
-use crate::metadata::{Channels, Line, Match, Speakers, State};
+use crate::metadata::{Channels, Document, Line, Match, Speakers, State};
 use crate::offer::{Action, Plan, Session, SlotId, Stream};
 
 /// What a call is.
@@ -49,6 +49,8 @@ pub(super) struct Carrier<'a> {
     /// Name of the document, where it was kept.
     pub(super) file: Option<String>,
     pub(super) arrival: WallTime,
+    /// Whether a session description came with it.
+    pub(super) has_sdp: bool,
     /// Whether this is a request in the dialog: a broken document then changes nothing.
     pub(super) is_in_dialog: bool,
 }
@@ -121,6 +123,9 @@ impl Facts {
         if self.state.streams().is_empty() {
             return;
         }
+        for word in contradictions(&self.session, &self.state) {
+            self.warn(word);
+        }
         for assignment in assignments {
             match assignment.matched {
                 Match::Label => {}
@@ -170,6 +175,18 @@ impl Facts {
 
     /// Takes a metadata document into the state, and lists it.
     pub(super) fn merge(&mut self, metadata: &Metadata, carrier: &Carrier<'_>) {
+        let has_labels = |document: &Document| {
+            let mut streams = document.streams.iter();
+            streams.any(|stream| stream.label.is_some())
+        };
+        if !carrier.has_sdp && metadata.document.as_ref().is_some_and(has_labels) {
+            // M-15: a label means a line of the same message (RFC 7866 §7.1.1).
+            self.warn((
+                "labels_without_sdp",
+                "metadata with labels came without a session description; they were taken for \
+                 those of the last one",
+            ));
+        }
         let mut flags: Vec<String> = Vec::new();
         if let Some(document) = &metadata.document {
             flags.extend(document.flags.iter().copied().map(words::of_metadata));
@@ -218,6 +235,38 @@ impl Facts {
             self.warnings.push(warning);
         }
     }
+}
+
+/// What the metadata says against the session description. A line that was refused has its label
+/// too (M-25); where no label fits at all, the streams were matched by order, which is told elsewhere.
+fn contradictions(session: &Session, state: &State) -> Vec<Word> {
+    let of_lines: BTreeSet<&str> = session.labels().collect();
+    let current = state
+        .streams()
+        .iter()
+        .filter(|stream| stream.presence.is_open());
+    let mut of_streams: Vec<&str> = current
+        .filter_map(|stream| stream.label.as_deref())
+        .collect();
+    of_streams.sort_unstable();
+    let mut words = Vec::new();
+    let fits = |label: &&str| of_lines.contains(*label);
+    if of_streams.iter().any(fits) && !of_streams.iter().all(|label| fits(&label)) {
+        words.push((
+            "metadata_label_not_in_sdp",
+            "the metadata describes a stream whose label no m-line has",
+        ));
+    }
+    if of_streams
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if a == b))
+    {
+        words.push((
+            "metadata_label_twice",
+            "the metadata gives one label to two streams",
+        ));
+    }
+    words
 }
 
 /// Makes identities of streams: the upper half is the second in which the process started, the

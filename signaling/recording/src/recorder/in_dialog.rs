@@ -91,7 +91,7 @@ impl Recorder {
         };
         call.sync.ports.extend(proposal.ports());
         let file = keep(&mut call.documents, request.request.head(), &content);
-        let carrier = carrier_of(now, &request.request, file);
+        let carrier = carrier_of(now, &request.request, &content, file);
         let facts = call.facts.clone();
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let exchange = Exchange {
@@ -156,7 +156,7 @@ impl Recorder {
             return;
         };
         let file = keep(&mut call.documents, request.head(), content);
-        let carrier = carrier_of(now, request, file);
+        let carrier = carrier_of(now, request, content, file);
         self.merge_carried(id, content, &carrier);
     }
 
@@ -181,6 +181,7 @@ impl Recorder {
             method: &method,
             file,
             arrival: now.wall,
+            has_sdp: content.sdp.is_some(),
             is_in_dialog: true,
         };
         self.merge_carried(id, content, &carrier);
@@ -456,11 +457,17 @@ impl Recorder {
     }
 }
 
-fn carrier_of(now: Now, request: &Request, file: Option<String>) -> Carrier<'_> {
+fn carrier_of<'r>(
+    now: Now,
+    request: &'r Request,
+    content: &Content,
+    file: Option<String>,
+) -> Carrier<'r> {
     Carrier {
         method: request.method().as_str(),
         file,
         arrival: now.wall,
+        has_sdp: content.sdp.is_some(),
         is_in_dialog: true,
     }
 }

@@ -197,6 +197,7 @@ impl Recorder {
             method: "INVITE",
             file,
             arrival: now.wall,
+            has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
         };
         let mut asking = Asking::new(request);

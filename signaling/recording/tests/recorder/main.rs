@@ -21,6 +21,7 @@ mod pause_and_resume;
 mod port_in_use;
 mod samples;
 mod session_timer;
+mod sessions_and_people;
 mod shutdown;
 mod snapshot;
 mod streams_added_and_removed;

@@ -3,7 +3,7 @@
 
 use holdfast_manifest::Call;
 
-use crate::peer::{Ask, Src, offer};
+use crate::peer::{Ask, offer};
 use crate::world::World;
 
 fn described(headers: &[&str], metadata: &str) -> (World, Call) {
@@ -200,5 +200,4 @@ fn the_reason_of_the_bye_is_told() {
     assert_eq!(world.answer(&mut src, &bye).status(), 200);
     let reasons = &world.published().call().sip.headers["Reason"];
     assert_eq!(reasons, &["Q.850;cause=16;text=\"Normal\""]);
-    let _: &Src = &src;
 }
