@@ -251,7 +251,7 @@ fn contradictions(session: &Session, state: &State) -> Vec<Word> {
     of_streams.sort_unstable();
     let mut words = Vec::new();
     let fits = |label: &&str| of_lines.contains(*label);
-    if of_streams.iter().any(fits) && !of_streams.iter().all(|label| fits(&label)) {
+    if of_streams.iter().any(fits) && !of_streams.iter().all(fits) {
         words.push((
             "metadata_label_not_in_sdp",
             "the metadata describes a stream whose label no m-line has",

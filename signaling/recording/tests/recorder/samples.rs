@@ -134,7 +134,7 @@ fn a_session_description_alone_is_answered() {
 #[test]
 fn the_session_timer_samples_get_their_timer() {
     for (name, value) in [
-        ("oracle-4.sip", "1800;refresher=uac"),
+        ("oracle-4.sip", "2400;refresher=uac"),
         ("ribbon-2.sip", "1800;refresher=uac"),
     ] {
         let Some(bytes) = sample(name) else { continue };
