@@ -8,7 +8,7 @@
 #   make test-coverage  line coverage        make env-test       what this machine can do
 #   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS
 #   make bench          instructions (valgrind) and time of a packet in each stage of the engine
-#   make fuzz           random tests with new seeds for FUZZ_SECONDS
+#   make fuzz           libFuzzer (else random tests with new seeds) for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
 #   make clean          remove what was built (never recordings)
 #

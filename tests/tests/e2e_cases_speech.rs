@@ -13,6 +13,7 @@ use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{Mode, Talk, converse, truth};
 use holdfast_load::invite::{Codec, Direction};
+use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::{payload, stream_start};
 use holdfast_load::verify::{Published, check_recording};
 use holdfast_manifest::{GapCause, MarkKind};
@@ -269,6 +270,45 @@ fn tc_124_late_packets_and_the_next_calls() {
     }
     late.finish();
     system.published(&old.call_id);
+}
+
+/// Header extensions that nobody agreed on, right ones and broken ones, and lists of contributors
+/// (TC-121): the audio behind them is kept. Levels and talkers are not in the manifest.
+#[test]
+fn tc_120_121_header_extensions_and_contributors() {
+    let system = SYSTEM.system(Options::new);
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let mut source = Source::of(&call, 0, 0x2120);
+    let key = speaker(&call, 0);
+    // First octet, and what stands between the fixed header and the payload.
+    let between: [(u8, &[u8]); 6] = [
+        (0x90, &[0xbe, 0xde, 0, 1, 0x10, 0x55, 0, 0]),
+        (0x90, &[0x10, 0x00, 0, 1, 1, 1, 0x55, 0]),
+        // An element longer than the extension; the stop mark; an id with length alone.
+        (0x90, &[0xbe, 0xde, 0, 1, 0x1f, 0x55, 0, 0]),
+        (0x90, &[0xbe, 0xde, 0, 1, 0xf0, 0x55, 0, 0]),
+        (0x81, &[0, 0, 0, 7]),
+        (
+            0x93,
+            &[0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 9, 0xbe, 0xde, 0, 0],
+        ),
+    ];
+    for slot in 0..60 {
+        let (first, more) = between[slot as usize % between.len()];
+        let mut bytes = packet(0, source.sequence, source.timestamp, source.ssrc, &[]);
+        bytes[0] = first;
+        bytes.extend_from_slice(more);
+        bytes.extend_from_slice(&payload(key, slot));
+        source.send_raw(&bytes);
+        source.skip(160);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    caller.hang_up(&call);
+    let published = system.published(&call.call_id);
+    let samples = &Audio::of(&published.folder).channels[0];
+    let plan = LegPlan::plain(key, Codec::Pcmu, 60);
+    assert_eq!(Slots::of(samples, &plan).missing, [0; 0]);
 }
 
 // Helpers.
