@@ -45,7 +45,7 @@ pub use limits::{
 };
 pub use recovery::{
     Finding, FindingKind, ForeignReason, Outcome, ReadAt, Recovery, RecoveryError,
-    RecoverySettings, SegmentFile,
+    RecoverySettings, SegmentFile, records_in_memory,
 };
 pub use writer::{
     Committed, ConfigError, Deadline, Event, Failure, Full, FullReason, Occupancy, OldSegment,

@@ -111,6 +111,10 @@ fn accept(listener: &Listener, inbox: &Sender<Inbox>) {
                 continue;
             }
         };
+        // Told here, so that the newest is told last. A failing send means that the process is ending.
+        if inbox.send(Inbox::Connected(connection.clone())).is_err() {
+            return;
+        }
         let inbox = inbox.clone();
         let reader = move || read(&connection, &inbox);
         if let Err(error) = thread::Builder::new()
@@ -124,10 +128,6 @@ fn accept(listener: &Listener, inbox: &Sender<Inbox>) {
 
 fn read(connection: &Arc<Connection>, inbox: &Sender<Inbox>) {
     let mut buffer = vec![0; MESSAGE_SIZE_MAX + 1];
-    // A failing send means that the process is ending.
-    if inbox.send(Inbox::Connected(connection.clone())).is_err() {
-        return;
-    }
     loop {
         let size = match connection.receive(&mut buffer) {
             Ok(0) => break,

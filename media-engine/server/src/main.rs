@@ -14,6 +14,7 @@ mod drop_rule;
 mod endings;
 mod incoming;
 mod ingest;
+mod kept_blocks;
 mod kept_rings;
 mod kept_sockets;
 mod known;
@@ -21,6 +22,7 @@ mod publish;
 mod quarantine;
 mod recovery;
 mod rings;
+mod segment_files;
 mod segments;
 mod shard_loop;
 #[cfg(test)]
@@ -50,6 +52,7 @@ use crate::control::{Control, wait_until};
 use crate::drop_rule::DropRule;
 use crate::incoming::Incoming;
 use crate::ingest::ShardIngest;
+use crate::kept_blocks::KeptBlocks;
 use crate::publish::Publisher;
 use crate::shard_loop::{BLOCK_SIZE, ShardSetup};
 
@@ -135,7 +138,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     }
     let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
     let slices = slices(settings);
-    let (lifeline, kept) = lifelines(settings)?;
+    let (lifeline, mut kept) = lifelines(settings)?;
+    let kept_blocks = KeptBlocks::pick(&mut kept);
     // Before anything that takes time: what arrives meanwhile waits in the rings.
     let mut ingests =
         ingest::choose(settings, &slices, kept, &lifeline).map_err(StartError::Ring)?;
@@ -149,6 +153,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         segment_size: settings.journal.segment_size,
         slices: &slices,
         leftovers: &ingests.leftovers,
+        kept_blocks: &kept_blocks,
         has_lost: &|shard| {
             shards
                 .borrow_mut()

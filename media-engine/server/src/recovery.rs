@@ -11,16 +11,14 @@
 //! A crash in the middle of it changes nothing: the next start begins at step 1.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use holdfast_control::{Life, Recording, ShardPorts};
 use holdfast_journal::{
-    JournalId, Lsn, ReadAt, RecordRef, Recovery, RecoveryError, RecoverySettings, SegmentFile,
-    SegmentNumber, Shard, Start, parse_segment_name,
+    JournalId, Lsn, RecordRef, Recovery, RecoveryError, RecoverySettings, SegmentNumber, Shard,
+    Start,
 };
 use holdfast_manifest::EndReason;
 use holdfast_shard::{
@@ -29,16 +27,13 @@ use holdfast_shard::{
 };
 use holdfast_sys::clock;
 use holdfast_units::{RecordingId, StreamId, WallTime};
-use nix::fcntl::{Flock, FlockArg};
 use tracing::{error, info, warn};
 
-use crate::control::wait_until;
 use crate::incoming::{self, Incoming, replace_durably};
 use crate::ingest::Leftover;
+use crate::kept_blocks::{self, KeptBlocks};
 use crate::known::KnownPackets;
-
-/// A former process that was killed may still have writes in flight that hold the segments' locks.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::segment_files::{list_segments, open_segment};
 
 /// Where one shard goes on.
 pub struct Recovered {
@@ -58,6 +53,8 @@ pub struct Settings<'a> {
     pub slices: &'a [ShardPorts],
     /// For each shard, what a dead engine left in rings that go on.
     pub leftovers: &'a [Option<Leftover>],
+    /// What dead engines had in memory that is not on disk.
+    pub kept_blocks: &'a [KeptBlocks],
     /// Whether a shard's rings have lost packets for want of room.
     pub has_lost: &'a dyn Fn(usize) -> bool,
 }
@@ -286,18 +283,21 @@ impl Replay<'_> {
                 dir: settings.journal_dir.to_owned(),
                 source,
             })?;
+        let (journal, segments) = (recovery.journal(), recovery.segments_written_last());
+        let near = recovery.checkpoint().max(Lsn(checkpoint.lsn));
+        let unwritten = KeptBlocks::records(settings.kept_blocks, shard, journal, segments, near);
+        let mut unwritten = unwritten.into_iter().peekable();
+        let (mut from_memory, mut next) = (0, Lsn(checkpoint.lsn));
         while let Some(record) = recovery.next_record() {
-            self.last_arrival = self.last_arrival.max(record.arrival);
-            if self.known_from.is_some_and(|from| record.lsn >= from) {
-                self.known.insert(&record);
+            while let Some(before) = unwritten.next_if(|it| it.lsn < record.lsn) {
+                from_memory += self.replay(assembly, &before, &mut next);
             }
-            if record.lsn.0 >= checkpoint.lsn {
-                let counts = &self.counts;
-                let mut live = |stream: &AssembledStream| live_of(counts, stream);
-                assembly.handle_record(&record, &mut live);
-                self.carry_out(assembly);
-            }
+            self.replay(assembly, &record, &mut next);
         }
+        for record in unwritten {
+            from_memory += self.replay(assembly, &record, &mut next);
+        }
+        kept_blocks::tell(shard, from_memory);
         let outcome = recovery.finish();
         for finding in &outcome.findings {
             if finding.kind.is_harmless() {
@@ -311,12 +311,30 @@ impl Replay<'_> {
             info!(shard, records = outcome.records, "the journal was replayed");
         }
         let mut start = outcome.start;
-        // The checkpoint may know of records whose segments are gone.
-        start.next = start.next.max(Lsn(checkpoint.lsn));
+        // The checkpoint may know of records whose segments are gone, memory of some that had none.
+        start.next = start.next.max(next);
         let journal = outcome
             .journal
             .unwrap_or_else(|| JournalId(crate::random_bytes()));
         Ok((start, journal))
+    }
+
+    /// Assembles a record, if it is not in the tracks and comes behind all that were; answers how many
+    /// that were.
+    fn replay(&mut self, assembly: &mut Assembly, record: &RecordRef<'_>, next: &mut Lsn) -> u64 {
+        self.last_arrival = self.last_arrival.max(record.arrival);
+        if self.known_from.is_some_and(|from| record.lsn >= from) {
+            self.known.insert(record);
+        }
+        if record.lsn < *next {
+            return 0;
+        }
+        *next = record.lsn.plus(1);
+        let counts = &self.counts;
+        let mut live = |stream: &AssembledStream| live_of(counts, stream);
+        assembly.handle_record(record, &mut live);
+        self.carry_out(assembly);
+        1
     }
 
     /// Decides what becomes of each recording now that the journal has been replayed.
@@ -550,76 +568,4 @@ fn read_checkpoint(path: &Path) -> Result<Checkpoint, RecoverError> {
             Ok(Checkpoint::default())
         }
     }
-}
-
-type SegmentPaths = BTreeMap<u16, Vec<(SegmentNumber, PathBuf)>>;
-
-fn list_segments(dir: &Path) -> Result<SegmentPaths, RecoverError> {
-    let disk = |source| RecoverError::Disk {
-        path: dir.to_owned(),
-        source,
-    };
-    let mut segments = SegmentPaths::new();
-    for entry in fs::read_dir(dir).map_err(disk)? {
-        let entry = entry.map_err(disk)?;
-        if let Some((shard, number)) = entry.file_name().to_str().and_then(parse_segment_name) {
-            segments
-                .entry(shard.0)
-                .or_default()
-                .push((number, entry.path()));
-        }
-    }
-    Ok(segments)
-}
-
-struct Segment {
-    file: Flock<File>,
-    size: u64,
-}
-
-impl ReadAt for Segment {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        FileExt::read_at(&*self.file, into, offset)
-    }
-}
-
-fn open_segment(path: PathBuf) -> Result<SegmentFile<Segment>, RecoverError> {
-    let disk = |source| RecoverError::Disk {
-        path: path.clone(),
-        source,
-    };
-    let file = File::open(&path).map_err(disk)?;
-    let size = file.metadata().map_err(disk)?.len();
-    let mut candidate = Some(file);
-    let mut locked = None;
-    wait_until(LOCK_TIMEOUT, || {
-        let Some(file) = candidate.take() else {
-            return true;
-        };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                locked = Some(lock);
-                true
-            }
-            Err((file, _)) => {
-                candidate = Some(file);
-                false
-            }
-        }
-    });
-    let file = locked.ok_or_else(|| RecoverError::Locked { path: path.clone() })?;
-    file.sync_all().map_err(disk)?;
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-        .to_owned();
-    Ok(SegmentFile {
-        name,
-        content: Segment { file, size },
-    })
 }

@@ -11,6 +11,9 @@ use holdfast_journal::{SegmentHeader, SegmentNumber, Shard, segment_name};
 
 use crate::block::Block;
 
+/// Extension of a file that is not yet a segment. Whatever has it at a start is of no use.
+pub const UNFINISHED: &str = "new";
+
 /// The segment files of one shard that are open.
 #[derive(Clone)]
 pub struct Segments {
@@ -47,12 +50,18 @@ impl Segments {
                 _ => {}
             }
         }
+        // A new file has its name when it is whole: one that is killed meanwhile leaves no segment that
+        // looks damaged.
+        let made = match reuse {
+            Some(_) if path.exists() => path.clone(),
+            _ => path.with_extension(UNFINISHED),
+        };
         let mut options = OpenOptions::new();
         let file = options
             .read(true)
             .write(true)
             .create(true)
-            .dma_open(&path)
+            .dma_open(&made)
             .await?;
         // A write in flight when the process is killed keeps the lock: see the journal's contract.
         holdfast_sys::file::lock(&file)?;
@@ -64,6 +73,9 @@ impl Segments {
         header.encode(page.as_bytes_mut());
         file.write_at(page, 0).await?;
         file.fdatasync().await?;
+        if made != path {
+            std::fs::rename(&made, &path)?;
+        }
         let dir = self.dir.clone();
         glommio::executor()
             .spawn_blocking(move || std::fs::File::open(dir)?.sync_all())
@@ -82,8 +94,9 @@ impl Segments {
     ) -> io::Result<()> {
         let segment = self.segment(number)?;
         let whole = block.as_ref();
-        let written = if len == whole.len() {
-            segment.write_rc_at(block.share(), offset).await?
+        let shared = block.share().filter(|_| len == whole.len());
+        let written = if let Some(shared) = shared {
+            segment.write_rc_at(shared, offset).await?
         } else {
             // A commit before its block was full: a copy is small, and the block may not shrink.
             let mut part = segment.alloc_dma_buffer(len);

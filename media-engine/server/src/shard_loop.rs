@@ -27,10 +27,10 @@ use crate::block::Block;
 use crate::disk::Disk;
 use crate::endings::Endings;
 use crate::ingest::{IngestWatch, ShardIngest};
-use crate::kept_sockets;
 use crate::known::KnownPackets;
 use crate::recovery::Recovered;
 use crate::segments::Segments;
+use crate::{kept_blocks, kept_sockets};
 
 /// Datagrams taken in one tick, at most: the rest waits in the kernel for the next.
 const POLL_BUDGET: usize = 16 * 1024;
@@ -131,9 +131,17 @@ async fn run(setup: ShardSetup) {
         ..
     } = setup.recovered;
     let segments = Segments::new(setup.journal_dir, setup.journal.shard);
+    let (shard, journal_id) = (setup.config.index, setup.journal.journal);
     let mut journal = Writer::new(setup.journal, start);
-    for _ in 0..BLOCKS {
-        journal.offer_block(Block::new(BLOCK_SIZE));
+    let blocks = match ingest.floor() {
+        // The ring has what is not on disk.
+        Some(_) => std::iter::repeat_with(|| Block::new(BLOCK_SIZE))
+            .take(BLOCKS)
+            .collect(),
+        None => kept_blocks::make(&setup.lifeline, shard, journal_id, BLOCK_SIZE, BLOCKS),
+    };
+    for block in blocks {
+        journal.offer_block(block);
     }
     let (now, wall) = (clock::monotonic(), clock::wall());
     let shard = Shard::new(now, wall, setup.config, journal, assembly, counts);

@@ -2,9 +2,8 @@
 //! decides: `SEED=7 cargo test --test e2e_kill`. This test stands for signaling, which keeps what the
 //! engine receives by.
 //!
-//! By plain sockets here: what was taken from a socket and is not yet on disk dies with the process, and
-//! is marked; all else is there, once. `e2e_kill_ring.rs` runs the same with the packet ring: there
-//! everything is there, once.
+//! By plain sockets here; `e2e_kill_ring.rs` runs the same with the packet ring, where not one packet may
+//! be missing.
 
 #[expect(dead_code, reason = "these tests need a part of it")]
 pub(crate) mod support;
@@ -83,19 +82,29 @@ fn a_kill_before_the_rings_are_read_again_changes_nothing() {
     check(&folder, &manifest, &sent, seed);
 }
 
-/// Every packet is there once, or missing for a reason that is allowed.
+/// Every packet is there once. With plain sockets those may be missing that a process died with in its
+/// hands: those of one system call each time.
 fn check(folder: &Path, manifest: &Manifest, sent: &[u16], seed: u64) {
+    let mut missing = 0;
     for (index, (stream, &sent)) in manifest.streams.iter().zip(sent).enumerate() {
         let context = format!("SEED={seed} of {sent}: {stream:?}");
-        assert_eq!(stream.duplicate, 0, "{context}");
-        if is_ring() {
-            let counts = (stream.packets, stream.lost, stream.kernel_drops);
-            assert_eq!(counts, (u64::from(sent), 0, 0), "{context}");
+        assert_eq!((stream.duplicate, stream.kernel_drops), (0, 0), "{context}");
+        missing += u64::from(sent) - stream.packets;
+        if stream.packets == u64::from(sent) {
+            assert_eq!(stream.lost, 0, "{context}");
             let in_place = count_in_place(&channel(folder, index), 0..sent);
             assert_eq!(in_place, usize::from(sent), "{context}");
         }
     }
+    let allowed = if is_ring() { 0 } else { IN_HAND_MAX };
+    assert!(
+        missing <= allowed,
+        "SEED={seed}: {missing} packets are missing"
+    );
 }
+
+/// Datagrams of one system call, and one of its kind that is being appended.
+const IN_HAND_MAX: u64 = 33;
 
 /// Senders that go on until they are told to stop.
 struct Load {

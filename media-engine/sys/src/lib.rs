@@ -10,6 +10,7 @@ pub mod interfaces;
 mod recv_batch;
 mod ring;
 pub mod seqpacket;
+mod shared_blocks;
 mod udp;
 mod words;
 
@@ -18,5 +19,6 @@ pub use ring::{
     PassedOver, PortSlice, RETIRE_AFTER, RetireGuard, RetiredRings, RingError, RingGeometry,
     RingIngest, RingInterface, RingSetup, SuspectBlock,
 };
+pub use shared_blocks::SharedBlock;
 pub use udp::UdpIngest;
 pub use words::SharedWords;

@@ -9,6 +9,7 @@
 //! own checksum, seeded with the journal's id, and its number are right.
 
 mod finding;
+mod memory;
 mod regions;
 mod replay;
 mod survey;
@@ -16,6 +17,7 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 
 use crate::format::record::{self, RecordRef};
 use crate::format::segment::VERSION;
@@ -24,6 +26,7 @@ use crate::limits::FINDINGS_MAX;
 use crate::writer::{OldSegment, Start};
 
 pub use finding::{Finding, FindingKind, ForeignReason};
+pub use memory::records_in_memory;
 
 use replay::Place;
 use window::Window;
@@ -211,6 +214,13 @@ impl<R: ReadAt> Recovery<R> {
         self.journal
     }
 
+    /// The segments that a block may have been filled for whose writer died.
+    pub fn segments_written_last(&self) -> RangeInclusive<SegmentNumber> {
+        let oldest = self.segments.first().map(|segment| segment.number);
+        let first = oldest.unwrap_or(self.next_segment);
+        first..=SegmentNumber(self.next_segment.0.saturating_add(SEGMENTS_AHEAD))
+    }
+
     /// The next intact record; `None` after the last.
     pub fn next_record(&mut self) -> Option<RecordRef<'_>> {
         let found = self.advance()?;
@@ -319,3 +329,6 @@ impl<R: ReadAt> Recovery<R> {
         }
     }
 }
+
+/// Segments beyond those that are there which a writer may have filled blocks for.
+const SEGMENTS_AHEAD: u64 = 8;
