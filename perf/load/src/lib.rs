@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod run;
 pub mod sip;
 pub mod stats;
+pub mod survivors;
 pub mod uac;
 pub mod verify;
 pub mod wav;

@@ -12,6 +12,7 @@ use holdfast_load::audit::{Audit, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange, raise_open_files};
 use holdfast_load::run::{Progress, RunPlan, RunReport, run};
+use holdfast_load::survivors::{Survivors, check_survivors};
 use holdfast_load::uac::{Event, Transport};
 use holdfast_load::verify::find;
 use holdfast_load::wav::Wav;
@@ -65,6 +66,16 @@ struct CallsArgs {
     /// Check every recording in that folder against what was sent.
     #[arg(long, requires = "recordings")]
     verify: bool,
+    /// The recorder is killed meanwhile: its BYEs may fail, and of the recordings every packet is
+    /// counted and nothing else looked at.
+    #[arg(long, requires = "verify")]
+    survivors: bool,
+    /// Packets that a leg may have lost at most, all of them marked as an outage. For --survivors.
+    #[arg(long, default_value_t = 0)]
+    lost_max: u64,
+    /// Make this file when all has been sent and each BYE has its answer.
+    #[arg(long)]
+    sent_file: Option<PathBuf>,
     /// How long to wait for the next recording to appear, in seconds.
     #[arg(long, default_value_t = 30)]
     publish_timeout: u64,
@@ -181,6 +192,7 @@ fn calls(args: &CallsArgs) -> Outcome {
             reorder_ppm: args.reorder,
             seed: args.seed,
         },
+        may_be_forgotten: args.survivors,
     };
     raise_open_files()?;
     let cpu_before = cpu_time(&args.cpu_of)?;
@@ -200,8 +212,14 @@ fn calls(args: &CallsArgs) -> Outcome {
     if let Some(path) = &args.hgrm {
         std::fs::write(path, stats::hgrm(&report.invite_us))?;
     }
+    if let Some(path) = &args.sent_file {
+        std::fs::write(path, "")?;
+    }
     for (call, reason) in report.failures.iter().take(limits::PROBLEMS_SHOWN_MAX) {
         eprintln!("call {call} failed: {reason}");
+    }
+    if let (Some(folder), true) = (&args.recordings, args.survivors) {
+        return survivors(args, folder, &report);
     }
     let checked = match (&args.recordings, args.verify) {
         (Some(folder), true) => Some(check(folder, &report, args.publish_timeout)?),
@@ -215,6 +233,42 @@ fn calls(args: &CallsArgs) -> Outcome {
         && report.send_failures == 0
         && fast_enough
         && checked.is_none_or(|audit| audit.is_perfect()))
+}
+
+fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
+    let total = report.truths.len();
+    let timeout = Duration::from_secs(args.publish_timeout);
+    let found = check_survivors(folder, &report.truths, timeout, |checked| {
+        eprintln!("checked {checked} of {total} recordings");
+    })?;
+    for problem in &found.problems {
+        eprintln!("{problem}");
+    }
+    let Survivors {
+        recordings,
+        right,
+        lost,
+        lost_max,
+        unmarked,
+        twice,
+        wrong,
+        problem_count,
+        ..
+    } = found;
+    let (calls, failed, sent) = (args.calls, report.failures.len(), report.packets_sent);
+    let send_failures = report.send_failures;
+    println!(
+        "calls={calls} failed={failed} packets_sent={sent} send_failures={send_failures} \
+         recordings={recordings} packets_right={right} lost={lost} lost_max={lost_max} \
+         unmarked={unmarked} twice={twice} wrong={wrong} problems={problem_count} \
+         send_late_max_ms={:.3}",
+        stats::milliseconds(&report.lateness_us, 1.0),
+    );
+    Ok(failed == 0
+        && send_failures == 0
+        && recordings == u64::from(calls)
+        && lost_max <= args.lost_max
+        && unmarked + twice + wrong == 0)
 }
 
 fn check(folder: &Path, report: &RunReport, timeout: u64) -> Result<Audit, Box<dyn Error>> {

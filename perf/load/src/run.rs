@@ -42,6 +42,8 @@ pub struct RunPlan {
     pub ports: PortRange,
     /// What the sender does to its packets.
     pub impairment: Impairment,
+    /// Whether the server may have forgotten a call by the time of its BYE.
+    pub may_be_forgotten: bool,
 }
 
 /// What a run did.
@@ -263,6 +265,15 @@ impl Run {
                 ..
             } => self.end(call),
             Event::Accepted { .. } => {}
+            Event::Refused {
+                call,
+                method: Method::Bye,
+                ..
+            }
+            | Event::TimedOut {
+                call,
+                method: Method::Bye,
+            } if self.plan.may_be_forgotten => self.end(call),
             Event::Refused {
                 call,
                 method,

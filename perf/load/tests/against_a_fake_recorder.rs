@@ -38,6 +38,7 @@ fn scenario(
         codec: Codec::Pcmu,
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
         impairment,
+        may_be_forgotten: false,
     };
     let report = run(plan, |_| {}).unwrap();
     let audit = audit(&root, &report.truths, Duration::from_millis(300), |_| {}).unwrap();

@@ -339,6 +339,8 @@ fn manifest(id: RecordingId, call_id: &str, streams: Vec<Stream>, bytes: u64) ->
     Manifest {
         format: holdfast_manifest::FORMAT,
         id,
+        part: 1,
+        state_sha256: String::new(),
         node: "fake".to_owned(),
         software_version: "0".to_owned(),
         started: WallTime(0),

@@ -1,0 +1,143 @@
+//! Recordings of calls whose recorder was killed meanwhile: what is there, once, and what is missing.
+//!
+//! How such a recording ended says nothing, so it is not looked at. Every packet is: it is there sample
+//! for sample, or it is lost; one that is lost is in a gap that the manifest gives to an outage, or it
+//! is lost without a word.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use holdfast_manifest::{GapCause, Stream};
+
+use crate::limits;
+use crate::verify::{CallTruth, LegTruth, Library, Published, check_channel};
+use crate::wav::Wav;
+
+/// What became of the packets of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survivors {
+    /// Calls of which there is a recording.
+    pub recordings: u64,
+    /// Packets that are there, each sample right.
+    pub right: u64,
+    /// Packets that are not there.
+    pub lost: u64,
+    /// The most that any leg lost.
+    pub lost_max: u64,
+    /// Those that are not in a gap by an outage.
+    pub unmarked: u64,
+    /// Packets that were recorded a second time.
+    pub twice: u64,
+    /// Packets with other samples in their place, and sound where none may be.
+    pub wrong: u64,
+    /// All that is not as it should be, in words; the first few.
+    pub problems: Vec<String>,
+    /// How many there are in all.
+    pub problem_count: u64,
+}
+
+impl Survivors {
+    fn complain(&mut self, problem: String) {
+        self.problem_count += 1;
+        if self.problems.len() < limits::PROBLEMS_SHOWN_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    fn add(&mut self, published: &Published, truth: &CallTruth) {
+        let path = published.folder.join("audio.wav");
+        let wav = match Wav::open(&path) {
+            Ok(wav) => wav,
+            Err(error) => return self.complain(format!("{}: {error}", path.display())),
+        };
+        for (index, leg) in truth.legs.iter().enumerate() {
+            let streams = &published.manifest.streams;
+            let stream = streams
+                .iter()
+                .find(|it| it.label.as_ref() == Some(&leg.label));
+            let (Some(samples), Some(stream)) = (wav.channels.get(index), stream) else {
+                self.lose(&truth.call_id, leg);
+                continue;
+            };
+            self.add_leg(&truth.call_id, leg, samples, stream);
+        }
+    }
+
+    fn add_leg(&mut self, call_id: &str, leg: &LegTruth, samples: &[u8], stream: &Stream) {
+        let channel = check_channel(samples, &leg.plan);
+        let lost = u64::from(channel.missing);
+        let gaps = stream
+            .gaps
+            .iter()
+            .filter(|gap| gap.cause == GapCause::Outage);
+        let marked: u64 = gaps.map(|gap| gap.packets).sum();
+        let wrong = u64::from(channel.wrong + channel.invented);
+        self.right += u64::from(channel.right);
+        self.lost += lost;
+        self.lost_max = self.lost_max.max(lost);
+        self.unmarked += lost.saturating_sub(marked);
+        self.twice += stream.duplicate;
+        self.wrong += wrong;
+        if lost + stream.duplicate + wrong > 0 {
+            let (label, twice) = (&leg.label, stream.duplicate);
+            self.complain(format!(
+                "{call_id}, label {label}: {lost} lost, {marked} marked, {twice} twice, {wrong} wrong"
+            ));
+        }
+    }
+
+    fn lose(&mut self, call_id: &str, leg: &LegTruth) {
+        let packets = leg.plan.counts().packets;
+        self.lost += packets;
+        self.lost_max = self.lost_max.max(packets);
+        self.unmarked += packets;
+        self.complain(format!("{call_id}, label {}: not there", leg.label));
+    }
+}
+
+/// Checks the recording of every call, each as soon as it is published; waits at most `timeout`
+/// after the last one that came. `progress` is told how many are checked.
+pub fn check_survivors(
+    recordings: &Path,
+    truths: &[CallTruth],
+    timeout: Duration,
+    mut progress: impl FnMut(usize),
+) -> io::Result<Survivors> {
+    let mut library = Library::new(recordings);
+    let mut survivors = Survivors::default();
+    let mut open: Vec<&CallTruth> = truths.iter().collect();
+    let mut last_news = Instant::now();
+    while !open.is_empty() && last_news.elapsed() < timeout {
+        library.refresh()?;
+        let before = open.len();
+        open.retain(|truth| {
+            let Some(published) = library.recordings(&truth.call_id).first() else {
+                return true;
+            };
+            survivors.recordings += 1;
+            survivors.add(published, truth);
+            false
+        });
+        if open.len() < before {
+            last_news = Instant::now();
+            progress(truths.len() - open.len());
+        } else {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+    for truth in open {
+        for leg in &truth.legs {
+            survivors.lose(&truth.call_id, leg);
+        }
+    }
+    for truth in truths {
+        let count = library.recordings(&truth.call_id).len();
+        if count > 1 {
+            survivors.complain(format!("{}: {count} recordings", truth.call_id));
+        }
+    }
+    Ok(survivors)
+}
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
