@@ -290,3 +290,121 @@ fn a_call_over_tcp_byte_by_byte() {
     };
     assert_eq!(request.body(), b"v=0\r\n");
 }
+
+/// RFC 3261 §12.1.1: by the Request-URI, else by the top Record-Route, else by the Contact.
+#[test]
+fn our_contact_is_sips_where_theirs_is() {
+    let sips = "sips:recorder@198.51.100.20";
+    for (transport, uri, headers, expected) in [
+        (
+            Transport::Tls,
+            sips,
+            "Contact: <sips:src@192.0.2.10>",
+            "<sips:198.51.100.20:5060>",
+        ),
+        (
+            Transport::Tcp,
+            "sip:recorder@198.51.100.20",
+            "Contact: <sip:src@192.0.2.10>\r\nRecord-Route: <sips:p1.example.com;lr>, <sip:p0;lr>",
+            "<sips:198.51.100.20:5060>",
+        ),
+        (
+            Transport::Tls,
+            "sip:recorder@198.51.100.20",
+            "Contact: <sips:src@192.0.2.10>\r\nRecord-Route: <sip:p1.example.com;lr>, <sips:p0;lr>",
+            "<sip:198.51.100.20:5060;transport=tls>",
+        ),
+        (
+            Transport::Tls,
+            "sip:recorder@198.51.100.20",
+            "Contact: <sips:src@192.0.2.10>",
+            "<sips:198.51.100.20:5060>",
+        ),
+        // It could not reach us by it.
+        (
+            Transport::Udp,
+            "sip:recorder@198.51.100.20",
+            "Contact: <sips:src@192.0.2.10>",
+            "<sip:198.51.100.20:5060>",
+        ),
+    ] {
+        let mut world = World::new(transport);
+        let mut invite = Ask::new("INVITE");
+        invite.uri = uri.to_owned();
+        invite.headers = format!("{headers}\r\n");
+        world.receive(&invite.text());
+        let tx = world.one_tx();
+        world.accept(tx);
+        assert_eq!(
+            world.one_sent().value("Contact"),
+            Some(expected),
+            "{transport} {headers}"
+        );
+    }
+}
+
+/// RFC 3261 §26.2.2: a request to a sips URI travels by TLS, whatever the peer spoke by.
+#[test]
+fn a_sips_route_set_is_followed_by_tls() {
+    let by_tls = |remote: &str| Target::Address {
+        transport: Transport::Tls,
+        remote: remote.parse().unwrap(),
+        local: None,
+    };
+    for (headers, expected) in [
+        (
+            "Contact: <sip:src@192.0.2.10>\r\nRecord-Route: <sips:192.0.2.21;lr;transport=tcp>",
+            by_tls("192.0.2.21:5061"),
+        ),
+        // A strict router: it is the Request-URI, and the target the last Route.
+        (
+            "Contact: <sips:src@192.0.2.10>\r\nRecord-Route: <sips:192.0.2.21:7061>",
+            by_tls("192.0.2.21:7061"),
+        ),
+        ("Contact: <sips:src@192.0.2.10>", by_tls("192.0.2.10:5061")),
+    ] {
+        let mut world = World::new(Transport::Tcp);
+        let mut invite = Ask::new("INVITE");
+        invite.headers = format!("{headers}\r\n");
+        let (dialog, _) = world.call(&invite);
+        let bye = Draft::new(Method::Bye);
+        world
+            .endpoint
+            .request(world.now, dialog, bye, &mut world.rng)
+            .unwrap();
+        world.collect();
+        let bye = world.one_sent();
+        assert_eq!(bye.to, expected, "{headers}");
+        assert!(bye.value("Via").unwrap().starts_with("SIP/2.0/TLS "));
+    }
+}
+
+/// A dialog that began with a sips Request-URI over TLS stays there.
+#[test]
+fn a_secure_dialog_never_leaves_tls() {
+    let mut world = World::new(Transport::Tls);
+    let mut invite = Ask::new("INVITE").contact("<sips:src@192.0.2.10>");
+    invite.uri = "sips:recorder@198.51.100.20".to_owned();
+    let (dialog, ok) = world.call(&invite);
+    // Somebody with the tags of the dialog speaks over another transport.
+    world.source.transport = Transport::Tcp;
+    world.flow = Flow(2);
+    world.receive(
+        &invite
+            .then("UPDATE", 2)
+            .tagged(&ok.to_tag())
+            .contact("<sip:x@192.0.2.66>")
+            .text(),
+    );
+    let tx = world.one_tx();
+    world.respond(tx, Status::OK);
+    world.take_sent();
+    world
+        .endpoint
+        .request(world.now, dialog, Draft::new(Method::Bye), &mut world.rng)
+        .unwrap();
+    world.collect();
+    let bye = world.one_sent();
+    assert!(bye.value("Via").unwrap().starts_with("SIP/2.0/TLS "));
+    assert!(!matches!(bye.to, Target::Flow(_)));
+}

@@ -205,9 +205,10 @@ impl Session {
         terms.codecs = media.codecs();
         merge_codecs(&mut terms, &offered.terms.codecs);
         terms.mux &= offered.terms.mux;
-        terms.direction = self.wanted(terms.direction);
+        // What was offered counts, not what is wanted since then: that is the next offer's.
         if offered.terms.direction == Direction::Inactive {
             // Inactive is all that can be answered to inactive: it says nothing about the peer.
+            terms.direction = Direction::Inactive;
             terms.peer_direction = offered.terms.peer_direction;
         }
         let moved = offered.terms.peer.rtp != terms.peer.rtp;

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_control::limits::STREAMS_MAX;
 use holdfast_manifest::{EndReason, Pause, PausedBy};
+use holdfast_sip::dialog::wants_sips;
 use holdfast_sip::endpoint::{CancelCause, ServerTx};
 use holdfast_sip::{FlowInfo, Reply, Request, Status};
 use holdfast_units::RecordingId;
@@ -368,7 +369,7 @@ impl Recorder {
         let uri = self
             .endpoint
             .config()
-            .contact_uri(source, request.uri().is_sips());
+            .contact_uri(source, wants_sips(request, source));
         format!("<{uri}>;+sip.srs")
     }
 

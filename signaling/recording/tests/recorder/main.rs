@@ -18,6 +18,7 @@ mod mutations;
 mod offerless;
 mod operator;
 mod pause_and_resume;
+mod pause_model;
 mod port_in_use;
 mod samples;
 mod session_timer;

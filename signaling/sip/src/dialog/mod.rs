@@ -273,6 +273,20 @@ impl Dialog {
     }
 }
 
+/// Whether our Contact has to be a `sips` URI: "If the request that initiated the dialog contained a
+/// SIPS URI in the Request-URI or in the top Record-Route header field value, if there was any, or
+/// the Contact header field if there was no Record-Route header field" (§12.1.1). A Contact alone
+/// counts over TLS only: who writes `sips` and calls over UDP could not reach us by it.
+pub fn wants_sips(request: &Request, source: &FlowInfo) -> bool {
+    let is_sips = |address: &NameAddr| address.uri().is_ok_and(|uri| uri.is_sips());
+    let headers = request.headers();
+    let top_route = headers.record_routes().next();
+    let by_route = |route: &str| NameAddr::parse_lenient(route).is_ok_and(|route| is_sips(&route));
+    let by_contact =
+        || source.transport == Transport::Tls && headers.contacts().any(|c| is_sips(&c));
+    request.uri().is_sips() || top_route.map_or_else(by_contact, by_route)
+}
+
 /// The Contact by which a request moves the remote target.
 pub(crate) fn refresh_of(request: &Request) -> Option<String> {
     match request.method() {

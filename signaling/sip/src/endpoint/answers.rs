@@ -6,6 +6,7 @@ use super::Endpoint;
 use super::event::{CancelCause, DialogId, Owner, RespondError, ServerTx};
 use super::servers::{Machine, ServerEntry};
 use crate::Bytes;
+use crate::dialog::wants_sips;
 use crate::message::{Method, Reply, ResponseFrame, Status};
 use crate::transaction::{ServerEffect, ServerInput, ServerInviteEffect, ServerInviteInput};
 
@@ -136,9 +137,8 @@ impl Endpoint {
         if status != Status::TRYING && (makes_dialog || refreshes) {
             reply.default_header("Contact", || {
                 let source = &entry.origin.1;
-                let uri = self
-                    .config
-                    .contact_uri(source, entry.request.uri().is_sips());
+                let is_secure = wants_sips(&entry.request, source);
+                let uri = self.config.contact_uri(source, is_secure);
                 format!("<{uri}>")
             });
         }

@@ -77,6 +77,12 @@ impl Endpoint {
                 .iter()
                 .any(|tx| self.servers.get(tx).is_some_and(|s| s.is_invite()))
         });
+        let has_their_offer = self.dialogs.get(&id).is_some_and(|entry| {
+            entry
+                .pending
+                .iter()
+                .any(|tx| self.servers.get(tx).is_some_and(|s| s.request.has_sdp()))
+        });
         let client = ClientTx(self.number());
         let entry = self
             .dialogs
@@ -89,6 +95,9 @@ impl Endpoint {
         let is_theirs = has_their_invite || !entry.unconfirmed.is_empty();
         if is_invite && (is_theirs || entry.invite_client.is_some()) {
             return Err(RequestError::InvitePending);
+        }
+        if draft.has_sdp() && (has_their_offer || entry.offer_client.is_some()) {
+            return Err(RequestError::OfferPending);
         }
         let branch = format!("{COOKIE}{}", token::<16>(rng));
         entry.clients.insert(client);
@@ -315,16 +324,22 @@ impl Sent {
 
 /// Where a request of ours goes. A live connection of the peer is used whatever its URI says,
 /// since the way back may be the only one through a NAT; a next hop that is a name is taken to be
-/// where the peer last spoke from.
+/// where the peer last spoke from. To a `sips` URI, and in a dialog that began as one, all goes by
+/// TLS and nothing else (§26.2.2).
 fn next_hop(
     dialog: &Dialog,
     uri: Option<&Uri>,
     is_open: impl Fn(&crate::transport::Flow) -> bool,
 ) -> (Target, Transport) {
-    if let Some(flow) = dialog.flow.filter(is_open) {
+    let must_be_tls = dialog.is_secure || uri.is_some_and(Uri::is_sips);
+    let is_fit = !must_be_tls || dialog.transport == Transport::Tls;
+    if let Some(flow) = dialog.flow.filter(|flow| is_fit && is_open(flow)) {
         return (Target::Flow(flow), dialog.transport);
     }
-    let transport = uri.and_then(Uri::transport).unwrap_or(dialog.transport);
+    let transport = match must_be_tls {
+        true => Transport::Tls,
+        false => uri.and_then(Uri::transport).unwrap_or(dialog.transport),
+    };
     let ip = uri.and_then(|uri| {
         let maddr = uri
             .params()

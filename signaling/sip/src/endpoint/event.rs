@@ -257,6 +257,9 @@ pub enum RequestError {
     /// RFC 3261 §14.1: an INVITE is under way in one direction or the other.
     #[error("an INVITE is pending in this dialog")]
     InvitePending,
+    /// RFC 3264 §4, RFC 3311 §5.1: an offer is under way in one direction or the other.
+    #[error("an offer is pending in this dialog")]
+    OfferPending,
     /// RFC 3261 §15: a callee must not send BYE in an early dialog.
     #[error("the dialog is not confirmed")]
     Early,

@@ -47,6 +47,11 @@ impl Endpoint {
             return self.reject(now, tx, Status::SERVER_ERROR);
         }
         entry.dialog.follow(flow, &source);
+        if *method == Method::Prack {
+            // RFC 3262 §3: no provisional answer of ours was reliable, so this acknowledges none. "If
+            // it does not match [...], the UAS MUST respond to the PRACK with a 481 response."
+            return self.reject(now, tx, Status::NO_SUCH_DIALOG);
+        }
         if let Some(refusal) = self.refusal(request) {
             return self.send_reply(now, tx, &refusal);
         }
