@@ -399,6 +399,15 @@ impl Script {
         self.peer.send(&[text.as_bytes(), octets].concat());
     }
 
+    /// Places a prepared call, with its offer and metadata.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub fn place(&mut self, prepared: Prepared) -> Call {
+        let response = self.open(&Ask::invite().body(&prepared.offer.multipart()));
+        self.call(prepared, &response)
+    }
+
     /// The call that a prepared offer became, for those who speak.
     ///
     /// # Panics

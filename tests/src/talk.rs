@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{LegPlan, Packet, PortPair};
 use holdfast_load::pattern::{LegKey, stream_start};
-use holdfast_load::verify::{CallTruth, LegTruth};
+use holdfast_load::verify::{CallTruth, LegTruth, Published, check_recording};
 
 use crate::caller::Call;
+use crate::system::System;
 use crate::wait::wait_until;
 
 /// What the parties do.
@@ -119,6 +120,17 @@ pub fn truth(call: &Call, legs: Vec<LegTruth>) -> CallTruth {
         call_id: call.call_id.clone(),
         legs,
     }
+}
+
+/// Waits for the recording of a call and holds it against what was said: every sample and count.
+///
+/// # Panics
+/// When anything is amiss.
+pub fn assert_recorded(system: &System, call: &Call, legs: Vec<LegTruth>) -> Published {
+    let published = system.published(&call.call_id);
+    let verdict = check_recording(&published, &truth(call, legs));
+    assert_eq!(verdict.problems, [""; 0], "{}", call.call_id);
+    published
 }
 
 /// Speaks for a while: the whole conversation of a call.

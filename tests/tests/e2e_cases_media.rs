@@ -60,8 +60,8 @@ fn tc_110_111_112_reports_come_in_time_and_at_random_also_while_paused() {
     caller.hang_up(&call);
 }
 
-/// Sequence and timestamp wrap in the middle of what is said, with one packet lost, one late and one
-/// twice around it.
+/// Sequence and timestamp wrap in the middle of what is said, with one packet lost, one late and
+/// one twice around it.
 #[test]
 fn tc_113_wraps_and_damage_around_them() {
     let system = SYSTEM.system(Options::new);

@@ -9,10 +9,10 @@ use holdfast_e2e::peer::multipart;
 use holdfast_e2e::script::{Ask, Script};
 use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::{Options, System};
-use holdfast_e2e::talk::{converse, truth};
+use holdfast_e2e::talk::{assert_recorded, converse};
 use holdfast_e2e::wait::PATIENCE;
 use holdfast_load::invite::Codec;
-use holdfast_load::verify::{Published, check_recording};
+use holdfast_load::verify::Published;
 use holdfast_manifest::{Call, Presence};
 
 static LENIENT: Shared = Shared::new();
@@ -43,9 +43,7 @@ fn tc_40_partial_hold() {
     );
     script.ok(&Ask::new("UPDATE").metadata(&document("partial", &back)));
     script.hang_up();
-    let published = system.published(&call.call_id);
-    let verdict = check_recording(&published, &truth(&call, legs));
-    assert_eq!(verdict.problems, [""; 0]);
+    let published = assert_recorded(&system, &call, legs);
     let described = &published.manifest.call;
     assert_eq!(
         sent(described, 0, "1").len(),
@@ -80,13 +78,21 @@ fn tc_41_transfer() {
         offer.participant_id(0),
         offer.stream_id(0),
     );
+    let [joins, leaves] = ["associate", "disassociate"]
+        .map(|what| format!("<{what}-time>2026-01-01T00:10:00Z</{what}-time>"));
     let carol_joins = format!(
-        "<session session_id=\"{session}\"><sipSessionID>00000000000000000000000000000abc;remote=00000000000000000000000000000def</sipSessionID></session>\
-         <participant participant_id=\"{CAROL}\"><nameID aor=\"sip:carol@example.com\"/></participant>\
-         <participantsessionassoc participant_id=\"{CAROL}\" session_id=\"{session}\"><associate-time>2026-01-01T00:10:00Z</associate-time></participantsessionassoc>\
-         <participantsessionassoc participant_id=\"{alice}\" session_id=\"{session}\"><disassociate-time>2026-01-01T00:10:00Z</disassociate-time></participantsessionassoc>\
-         <participantstreamassoc participant_id=\"{alice}\"><disassociate-time>2026-01-01T00:10:00Z</disassociate-time></participantstreamassoc>\
-         <participantstreamassoc participant_id=\"{CAROL}\"><send>{first}</send><associate-time>2026-01-01T00:10:00Z</associate-time></participantstreamassoc>"
+        "<session session_id=\"{session}\">\
+         <sipSessionID>{:032x};remote={:032x}</sipSessionID></session>\
+         <participant participant_id=\"{CAROL}\">\
+         <nameID aor=\"sip:carol@example.com\"/></participant>\
+         <participantsessionassoc participant_id=\"{CAROL}\" session_id=\"{session}\">\
+         {joins}</participantsessionassoc>\
+         <participantsessionassoc participant_id=\"{alice}\" session_id=\"{session}\">\
+         {leaves}</participantsessionassoc>\
+         <participantstreamassoc participant_id=\"{alice}\">{leaves}</participantstreamassoc>\
+         <participantstreamassoc participant_id=\"{CAROL}\"><send>{first}</send>\
+         {joins}</participantstreamassoc>",
+        0xabc, 0xdef
     );
     script.ok(&Ask::new("UPDATE").metadata(&document("partial", &carol_joins)));
     script.hang_up();
@@ -167,7 +173,8 @@ fn tc_44_bye_with_metadata() {
     let end = document(
         "partial",
         &format!(
-            "<session session_id=\"{session}\"><stop-time>2026-01-01T00:30:00Z</stop-time></session>\
+            "<session session_id=\"{session}\">\
+             <stop-time>2026-01-01T00:30:00Z</stop-time></session>\
          <participantsessionassoc participant_id=\"{bob}\" session_id=\"{session}\">\
          <disassociate-time>2026-01-01T00:29:00Z</disassociate-time></participantsessionassoc>"
         ),
@@ -244,9 +251,7 @@ fn tc_49_malformed_xml() {
         let asked = script.request_within("UPDATE", Duration::from_millis(300));
         assert_eq!(asked, None, "the same error would return");
         script.hang_up();
-        let published = system.published(&call.call_id);
-        let verdict = check_recording(&published, &truth(&call, legs));
-        assert_eq!(verdict.problems, [""; 0], "{broken}");
+        let published = assert_recorded(&system, &call, legs);
         let kept = &published.manifest.call.metadata[0];
         assert_eq!(read(&published, &kept.file), broken.as_bytes());
         assert!(!kept.flags.is_empty(), "flagged: {broken}");
@@ -269,7 +274,8 @@ fn tc_50_one_id_for_two_things() {
     let offer = silent_offer(&system);
     script.open(&Ask::invite().body(&offer.multipart()));
     let clash = format!(
-        "<participant participant_id=\"{}\"><nameID aor=\"sip:mallory@example.com\"/></participant>",
+        "<participant participant_id=\"{}\">\
+         <nameID aor=\"sip:mallory@example.com\"/></participant>",
         offer.stream_id(0)
     );
     script.ok(&Ask::new("UPDATE").metadata(&document("partial", &clash)));
@@ -416,6 +422,32 @@ fn tc_55_extensions_are_kept_where_they_stood() {
         described.metadata[0].flags, [""; 0],
         "nothing is odd about them"
     );
+    let told: Vec<_> = described
+        .extensions
+        .iter()
+        .map(|one| {
+            (
+                one.of.as_str(),
+                one.id.clone().unwrap_or_default(),
+                one.name.as_str(),
+            )
+        })
+        .collect();
+    let of = |kind, id: String| (kind, id, "data");
+    let expected = [
+        of("group", GROUP.to_owned()),
+        of("session", session_id(&offer)),
+        of("participant", offer.participant_id(0)),
+        of("stream", offer.stream_id(0)),
+    ];
+    assert_eq!(told, expected, "each under what it belongs to");
+    for one in &described.extensions {
+        assert_eq!(one.namespace.as_deref(), Some("http://vendor.example.com"));
+        assert!(
+            one.values.values().flatten().any(|text| text == "kept"),
+            "{one:?}"
+        );
+    }
 }
 
 // Helpers.

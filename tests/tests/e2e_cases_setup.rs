@@ -9,12 +9,12 @@ use holdfast_e2e::peer::{Peer, multipart};
 use holdfast_e2e::script::{Ask, Script, text_of};
 use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::{Options, System};
-use holdfast_e2e::talk::{converse, truth};
+use holdfast_e2e::talk::{assert_recorded, converse};
 use holdfast_e2e::wait::PATIENCE;
 use holdfast_load::invite::{Body, Codec};
 use holdfast_load::sip::Message;
 use holdfast_load::uac::Transport;
-use holdfast_load::verify::{Published, check_recording};
+use holdfast_load::verify::Published;
 
 static LENIENT: Shared = Shared::new();
 static STRICT: Shared = Shared::new();
@@ -71,9 +71,7 @@ fn basic_recording_session(system: &System, transport: Transport) {
     assert!(call.answer.lines.iter().all(|line| line.rtp.is_some()));
     let legs = converse(&call, Duration::from_millis(2_000));
     script.hang_up();
-    let published = system.published(&call.call_id);
-    let verdict = check_recording(&published, &truth(&call, legs));
-    assert_eq!(verdict.problems, [""; 0]);
+    let published = assert_recorded(system, &call, legs);
     let names: Vec<_> = published
         .manifest
         .call
@@ -218,8 +216,7 @@ fn tc_09_record_attributes() {
     let call = script.call(prepared, &response);
     let legs = converse(&call, Duration::from_millis(400));
     script.hang_up();
-    let verdict = check_recording(&system.published(&call.call_id), &truth(&call, legs));
-    assert_eq!(verdict.problems, [""; 0]);
+    assert_recorded(&system, &call, legs);
 }
 
 #[test]
@@ -274,9 +271,7 @@ fn tc_11_persistent_recording_session() {
                   <start-time>2026-01-01T00:06:00Z</start-time></session>";
     script.ok(&Ask::new("UPDATE").metadata(&document("partial", second)));
     script.hang_up();
-    let published = system.published(&call.call_id);
-    let verdict = check_recording(&published, &truth(&call, legs));
-    assert_eq!(verdict.problems, [""; 0]);
+    let published = assert_recorded(&system, &call, legs);
     let sessions = &published.manifest.call.sessions;
     let ids: Vec<_> = sessions.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids, [session.as_str(), "c2Vjb25kLXNlc3Npb24hIQ=="]);
@@ -298,12 +293,15 @@ fn tc_12_legacy_media_type_and_dialect() {
     let mut script = Script::new(&system);
     let prepared = caller.prepare(Codec::Pcmu);
     let legacy = "<?xml version=\"1.0\"?>\n<recording xmlns=\"urn:ietf:params:xml:ns:recording\">\n\
-        <dataMode>complete</dataMode>\n<session id=\"s1\"><start-time>2026-01-01T00:00:00Z</start-time></session>\n\
-        <participant id=\"p1\" session=\"s1\"><nameID aor=\"sip:old@example.com\"><name>Old</name></nameID>\
+        <dataMode>complete</dataMode>\n<session id=\"s1\">\
+        <start-time>2026-01-01T00:00:00Z</start-time></session>\n\
+        <participant id=\"p1\" session=\"s1\">\
+        <nameID aor=\"sip:old@example.com\"><name>Old</name></nameID>\
         <send>t1</send><recv>t2</recv></participant>\n\
         <stream id=\"t1\" session=\"s1\"><label>1</label></stream>\n\
         <stream id=\"t2\" session=\"s1\"><label>2</label></stream>\n\
-        <extensiondata id=\"e1\" parent=\"s1\"><v:x xmlns:v=\"http://vendor.example.com\">7</v:x></extensiondata>\n\
+        <extensiondata id=\"e1\" parent=\"s1\">\
+        <v:x xmlns:v=\"http://vendor.example.com\">7</v:x></extensiondata>\n\
         </recording>\n";
     let body = multipart(&prepared.offer.sdp(), legacy.as_bytes());
     let text = String::from_utf8(body.bytes).expect("text");
@@ -472,10 +470,7 @@ fn recorded(system: &System, script: &mut Script, ask: impl Fn(&Script) -> Ask) 
     let call = script.call(prepared, &response);
     let legs = converse(&call, Duration::from_millis(300));
     script.hang_up();
-    let published = system.published(&call.call_id);
-    let verdict = check_recording(&published, &truth(&call, legs));
-    assert_eq!(verdict.problems, [""; 0]);
-    published
+    assert_recorded(system, &call, legs)
 }
 
 fn assert_warned(published: &Published, code: &str) {

@@ -2,9 +2,9 @@
 //! answer that a server which only records owes, over UDP and over TCP; and the server alive after
 //! each.
 //!
-//! The messages lie in `tests/torture`, one a file, named as in the RFCs. Three are not theirs to the
-//! octet: the printed bodies of RFC 4475 section 3.3.8 and RFC 5118 section 4.8 and 4.9 are not as
-//! long as their Content-Length says, which is none of what they are about; here it is right.
+//! The messages lie in `tests/torture`, one a file, named as in the RFCs. Three are not theirs to
+//! the octet: the printed bodies of RFC 4475 section 3.3.8 and RFC 5118 section 4.8 and 4.9 are not
+//! as long as their Content-Length says, which is none of what they are about; here it is right.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -437,7 +437,7 @@ fn call_id(message: &[u8]) -> Option<String> {
 }
 
 /// Messages of the RFCs share branches and Call-IDs. Two with the same branch, host and method are
-/// one and the same to a server (RFC 3261 section 17.2.3), two with the same Call-ID, number and tag
+/// one and the same to a server (RFC 3261 section 17.2.3), two with one Call-ID, number and tag
 /// a request that was forked (section 8.2.2.2): the second and later get some of their own.
 fn with_branch_of_its_own(name: &str, message: Vec<u8>, used: &mut BTreeSet<String>) -> Vec<u8> {
     let text = String::from_utf8_lossy(&message);
