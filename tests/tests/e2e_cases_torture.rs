@@ -328,18 +328,21 @@ impl Sender {
     /// Sends a message, then a request of our own, and gives what was answered before that one was.
     /// A message that is to be answered is waited for, and repeated if a datagram was lost.
     fn send(&mut self, message: &[u8], name: &str, outcome: Outcome) -> Vec<Message> {
-        let mut answers = Vec::new();
         let until = Instant::now() + PATIENCE;
-        while answers.is_empty() && Instant::now() < until {
+        loop {
             self.sockets[0]
                 .send_to(message, self.server)
                 .expect("a datagram");
-            answers = self.hear_until_alive(name);
-            if !matches!(outcome, Status(_)) {
-                break;
+            let answers = self.hear_until_alive(name);
+            // Refusals of messages before this one are repeated meanwhile.
+            let own = call_id(message);
+            let is_answered = answers
+                .iter()
+                .any(|one| one.header("Call-ID") == own.as_deref());
+            if is_answered || !matches!(outcome, Status(_)) || Instant::now() > until {
+                return answers;
             }
         }
-        answers
     }
 
     /// Asks OPTIONS of our own until it is answered; gives what else is said until then.
@@ -362,13 +365,17 @@ impl Sender {
                 .expect("a datagram");
             let repeat = Instant::now() + Duration::from_millis(500);
             while Instant::now() < repeat {
-                for message in self.hear() {
-                    if message.header("Call-ID") == Some(&call_id) {
-                        assert_eq!(message.status(), Some(200), "after {name}");
-                        return others;
-                    }
-                    // What is repeated for messages before this one has been judged.
-                    others.push(message);
+                // All that is here by now: answers come to several sockets.
+                let heard = self.hear();
+                let is_alive = |one: &Message| one.header("Call-ID") == Some(&call_id);
+                let alive = heard
+                    .iter()
+                    .find(|one| is_alive(one))
+                    .and_then(Message::status);
+                others.extend(heard);
+                if let Some(status) = alive {
+                    assert_eq!(status, 200, "after {name}");
+                    return others;
                 }
                 std::thread::sleep(Duration::from_millis(2));
             }
