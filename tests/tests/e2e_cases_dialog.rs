@@ -401,6 +401,41 @@ fn tc_72_methods() {
     }
 }
 
+/// A server that answers straight away needs no reliable provisional response, and one that makes
+/// the peer wait sends none but 100, which never is (RFC 3262 section 3). So no PRACK can match.
+#[test]
+fn tc_75_require_100rel() {
+    let system = System::start(&Options::new());
+    let body = silent_offer(&system).multipart();
+    let ask = Ask::invite()
+        .header("Require", "siprec, 100rel")
+        .body(&body);
+    let is_provisional = |message: &Message| message.status().is_some_and(|status| status < 200);
+    for waits in [false, true] {
+        let mut script = Script::new(&system);
+        if waits {
+            system.engine.signal(Signal::SIGSTOP);
+        }
+        let sent = script.send(&ask);
+        if waits {
+            let trying = script.hear(PATIENCE, is_provisional).expect("100");
+            assert_eq!(trying.status(), Some(100));
+            assert_eq!(script.final_within(&sent, Duration::from_secs(1)), None);
+            system.engine.signal(Signal::SIGCONT);
+        }
+        assert_eq!(script.answer_to(&sent).status(), Some(200));
+        script.ack(None);
+        let other = script.hear(Duration::from_millis(1), |message| {
+            is_provisional(message) && message.status() != Some(100)
+        });
+        assert_eq!(other, None);
+        let stray = script.ask(&Ask::new("PRACK").header("RAck", "1 1 INVITE"));
+        assert_eq!(stray.status(), Some(481));
+        script.hang_up();
+        system.published(&script.call_id);
+    }
+}
+
 /// The answer to our 200 is late, and meanwhile the server is told to end: a callee sends no BYE
 /// before the ACK (RFC 3261 section 15).
 #[test]
