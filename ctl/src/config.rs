@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_settings::{
     DEFAULT_FILE, LoadError, LocalMachine, Machine, Problem, Settings, SettingsError, SipListen,
-    SipTransport, display_size, load, read,
+    display_size, load, read,
 };
 use serde_json::{Value, json};
 
@@ -160,10 +160,7 @@ fn uris_of(listen: &SipListen, local: &[IpAddr]) -> Vec<String> {
             hosts.retain(|ip| is_reachable(*ip));
         }
     }
-    let transport = match listen.transport {
-        SipTransport::Udp => "udp",
-        SipTransport::Tcp => "tcp",
-    };
+    let transport = listen.transport.as_str();
     let uri = |host| {
         format!(
             "sip:{};transport={transport}",
@@ -184,10 +181,7 @@ fn is_reachable(address: IpAddr) -> bool {
 /// What follows from the settings and is easily overlooked.
 fn summary(out: &mut dyn Write, settings: &Settings) -> Result<(), CommandError> {
     for listen in &settings.sip.listen {
-        let transport = match listen.transport {
-            SipTransport::Udp => "UDP",
-            SipTransport::Tcp => "TCP",
-        };
+        let transport = listen.transport.as_str().to_ascii_uppercase();
         writeln!(out, "  SIP over {transport} on {}", listen.address)?;
     }
     let media = &settings.media;

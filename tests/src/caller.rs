@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use holdfast_load::agent::{Agent, AgentError};
+use holdfast_load::agent::{Agent, AgentError, Way};
 use holdfast_load::answer::Answer;
 use holdfast_load::invite::{Body, Codec, Offer};
 use holdfast_load::media::{PortPair, PortRange};
 use holdfast_load::sip::Message;
 use holdfast_load::uac::{Event, Method, Transport};
 
+use crate::peer::way;
 use crate::system::System;
 use crate::wait::PATIENCE;
 
@@ -55,12 +56,17 @@ impl Caller {
         Self::over(Transport::Udp, system)
     }
 
-    /// A caller over a transport.
+    /// A caller over UDP or TCP.
+    pub fn over(transport: Transport, system: &System) -> Self {
+        Self::by(&way(transport), system)
+    }
+
+    /// A caller by whatever way.
     ///
     /// # Panics
     /// When the server can't be reached.
-    pub fn over(transport: Transport, system: &System) -> Self {
-        let agent = Agent::connect(system.sip(), transport, &run_name(), "srs");
+    pub fn by(way: &Way, system: &System) -> Self {
+        let agent = Agent::connect(system.at(way), way, &run_name(), "srs");
         let (first, last) = system.caller_ports();
         Self {
             agent: agent.expect("the server can be reached"),

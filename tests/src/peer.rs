@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use holdfast_load::agent::Way;
 use holdfast_load::invite::Body;
 use holdfast_load::sip::{Framer, Message};
+use holdfast_load::tls::Stream;
 use holdfast_load::uac::Transport;
 
 use crate::wait::{PATIENCE, wait_for};
@@ -24,7 +26,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Link {
     Udp(UdpSocket),
-    Tcp(TcpStream, Framer),
+    Stream(Box<Stream>, Framer),
 }
 
 /// A request to be written: what it does not say is as usual.
@@ -43,30 +45,54 @@ pub struct Request<'a> {
 }
 
 impl Peer {
+    /// Opens a socket or a TCP connection.
+    pub fn connect(server: SocketAddr, transport: Transport) -> Self {
+        Self::over(server, &way(transport))
+    }
+
     /// Opens a socket or a connection.
     ///
     /// # Panics
     /// When the server can't be reached.
-    pub fn connect(server: SocketAddr, transport: Transport) -> Self {
-        let (link, local) = match transport {
-            Transport::Udp => {
+    pub fn over(server: SocketAddr, way: &Way) -> Self {
+        Self::try_over(server, way).expect("the server can be reached")
+    }
+
+    /// The same where the server may not want it.
+    ///
+    /// # Panics
+    /// When there is no socket.
+    pub fn try_over(server: SocketAddr, way: &Way) -> std::io::Result<Self> {
+        let stream = match way {
+            Way::Udp => {
                 let socket = UdpSocket::bind(SocketAddr::new(server.ip(), 0)).expect("a socket");
-                socket.connect(server).expect("the server");
-                let local = socket.local_addr().expect("our address");
-                (Link::Udp(socket), local)
+                socket.connect(server)?;
+                let local = socket.local_addr()?;
+                return Ok(Self {
+                    link: Link::Udp(socket),
+                    local,
+                    server,
+                });
             }
-            Transport::Tcp => {
-                let stream = TcpStream::connect(server).expect("a connection");
-                stream.set_nodelay(true).expect("no delay");
-                let local = stream.local_addr().expect("our address");
-                (Link::Tcp(stream, Framer::default()), local)
+            Way::Tcp => {
+                let socket = TcpStream::connect(server)?;
+                socket.set_nodelay(true)?;
+                Stream::Plain(socket)
             }
+            Way::Tls(client) => Stream::Tls(client.connect(server, PATIENCE)?),
         };
-        Self {
+        Self::on(stream, server)
+    }
+
+    /// A peer on a connection that is there.
+    pub fn on(stream: Stream, server: SocketAddr) -> std::io::Result<Self> {
+        let local = stream.socket().local_addr()?;
+        let link = Link::Stream(Box::new(stream), Framer::default());
+        Ok(Self {
             link,
             local,
             server,
-        }
+        })
     }
 
     /// Sends octets as they are.
@@ -76,7 +102,7 @@ impl Peer {
     pub fn send(&mut self, bytes: &[u8]) {
         match &mut self.link {
             Link::Udp(socket) => assert_eq!(socket.send(bytes).expect("a datagram"), bytes.len()),
-            Link::Tcp(stream, _) => stream.write_all(bytes).expect("the connection is open"),
+            Link::Stream(stream, _) => stream.write_all(bytes).expect("the connection is open"),
         }
     }
 
@@ -85,7 +111,7 @@ impl Peer {
         let until = Instant::now() + timeout;
         let mut buffer = vec![0; 65_536];
         loop {
-            if let Link::Tcp(_, framer) = &mut self.link
+            if let Link::Stream(_, framer) = &mut self.link
                 && let Ok(Some(message)) = framer.poll()
             {
                 return Message::parse(&message);
@@ -101,7 +127,7 @@ impl Peer {
                         return Message::parse(&buffer[..size]);
                     }
                 }
-                Link::Tcp(stream, framer) => {
+                Link::Stream(stream, framer) => {
                     stream.set_read_timeout(Some(left)).expect("a time-out");
                     match stream.read(&mut buffer) {
                         Ok(0) => return None,
@@ -124,7 +150,7 @@ impl Peer {
             self.send(request);
             let interval = match self.link {
                 Link::Udp(_) => REPEAT_INTERVAL,
-                Link::Tcp(..) => PATIENCE,
+                Link::Stream(..) => PATIENCE,
             };
             if let Some(response) = self.await_final(interval, Some((cseq, method))) {
                 return response;
@@ -167,7 +193,7 @@ impl Peer {
 
     /// Whether the server closes the connection.
     pub fn is_closed_within(&mut self, timeout: Duration) -> bool {
-        let Link::Tcp(stream, _) = &mut self.link else {
+        let Link::Stream(stream, _) = &mut self.link else {
             return false;
         };
         let until = Instant::now() + timeout;
@@ -243,11 +269,26 @@ impl Peer {
     }
 
     /// Name of the transport in Via.
-    pub const fn via(&self) -> &'static str {
+    pub fn via(&self) -> &'static str {
         match self.link {
             Link::Udp(_) => "UDP",
-            Link::Tcp(..) => "TCP",
+            Link::Stream(ref stream, _) => match **stream {
+                Stream::Plain(_) => "TCP",
+                Stream::Tls(_) => "TLS",
+            },
         }
+    }
+}
+
+/// The way over a transport that needs nothing else.
+///
+/// # Panics
+/// TLS needs a client.
+pub fn way(transport: Transport) -> Way {
+    match transport {
+        Transport::Udp => Way::Udp,
+        Transport::Tcp => Way::Tcp,
+        Transport::Tls => panic!("which client?"),
     }
 }
 

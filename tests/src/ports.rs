@@ -38,7 +38,9 @@ impl PortSlot {
             };
             let is_free = |port| UdpSocket::bind(SocketAddr::new(host, port)).is_ok();
             let sip = SocketAddr::new(host, first);
-            if (first..first + SIZE).all(is_free) && TcpListener::bind(sip).is_ok() {
+            let sips = SocketAddr::new(host, first + 2);
+            let is_open = [sip, sips].iter().all(|at| TcpListener::bind(at).is_ok());
+            if is_open && (first..first + SIZE).all(is_free) {
                 return Self {
                     first,
                     _claim: claim,
@@ -51,6 +53,11 @@ impl PortSlot {
     /// The port of SIP, over UDP and TCP.
     pub const fn sip(&self) -> u16 {
         self.first
+    }
+
+    /// The port of SIP over TLS: the TCP port beside the first of the server's media.
+    pub const fn sips(&self) -> u16 {
+        self.first + 2
     }
 
     /// First and last port of the server's media: `count` of them.

@@ -50,7 +50,10 @@ impl Sample {
             let line = if name.eq_ignore_ascii_case("via") {
                 let via = line.split(";branch=").next().unwrap_or(line);
                 // The transport that is used, not that of the trace.
-                let via = via.replace("/UDP", "/X").replace("/TCP", "/X");
+                let via = via
+                    .replace("/UDP", "/X")
+                    .replace("/TCP", "/X")
+                    .replace("/TLS", "/X");
                 format!(
                     "{};rport;branch={}",
                     via.replace("/X", &format!("/{}", peer.via())),

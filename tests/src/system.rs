@@ -1,16 +1,19 @@
 //! Both processes in a folder and on ports of their own.
 
+use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdfast_load::agent::Agent;
-use holdfast_load::uac::{Event, Transport};
+use holdfast_load::agent::{Agent, Way};
+use holdfast_load::uac::Event;
 use holdfast_load::verify::{Library, Published};
 use holdfast_manifest::{FILE_NAME, Manifest};
 use tempfile::TempDir;
 
 use crate::caller::run_name;
+use crate::certificates::{Authority, Identity};
 use crate::ports::{MEDIA_PORTS_MAX, PortSlot};
 use crate::process::Process;
 use crate::search::files;
@@ -24,6 +27,11 @@ pub struct Options {
     within: Vec<String>,
     /// Further lines of a table of the settings.
     lines: Vec<(&'static str, String)>,
+    /// Tables of peers.
+    peers: Vec<String>,
+    /// Files beside the settings.
+    files: Vec<(String, String)>,
+    is_tls: bool,
 }
 
 /// A running system. Dropping it ends both processes and takes the folder away.
@@ -45,6 +53,9 @@ impl Default for Options {
             media_ports: MEDIA_PORTS_MAX,
             within: Vec::new(),
             lines: Vec::new(),
+            peers: Vec::new(),
+            files: Vec::new(),
+            is_tls: false,
         }
     }
 }
@@ -83,10 +94,61 @@ impl Options {
         self
     }
 
+    /// A `[[peer]]`, of these lines.
+    #[must_use]
+    pub fn peer(mut self, lines: &str) -> Self {
+        self.peers.push(lines.to_owned());
+        self
+    }
+
+    /// A file beside the settings, that its owner alone may read.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Listens on TLS too, with this certificate.
+    #[must_use]
+    pub fn tls(mut self, identity: &Identity) -> Self {
+        self.is_tls = true;
+        self.file("server.pem", &identity.certificate)
+            .file("server.key", &identity.key)
+            .set_file("tls", "certificate", "server.pem")
+            .set_file("tls", "key", "server.key")
+    }
+
+    /// Asks clients for a certificate of this authority: `optional` or `required`.
+    #[must_use]
+    pub fn client_ca(self, authority: &Authority, demand: &str) -> Self {
+        self.file("ca.pem", &authority.pem)
+            .set_file("tls", "client_ca", "ca.pem")
+            .set("tls", &format!("client_certificates = \"{demand}\""))
+    }
+
+    /// A key whose value is a file beside the settings.
+    #[must_use]
+    pub fn set_file(self, table: &'static str, key: &str, name: &str) -> Self {
+        self.set(table, &format!("{key} = \"{{root}}/{name}\""))
+    }
+
+    /// Writes everything into `root`; gives the settings file.
+    fn write(&self, root: &Path, slot: &PortSlot) -> PathBuf {
+        for (name, content) in &self.files {
+            write_private(&root.join(name), content);
+        }
+        let config = root.join("holdfast.toml");
+        std::fs::write(&config, self.settings(root, slot)).expect("settings");
+        config
+    }
+
     /// The settings file.
     fn settings(&self, root: &Path, slot: &PortSlot) -> String {
         let (root, sip) = (root.display(), SocketAddr::new(self.host, slot.sip()));
         let (first, last) = slot.media(self.media_ports);
+        let sips = SocketAddr::new(self.host, slot.sips());
+        let tls = self.is_tls.then(|| format!(", \"tls:{sips}\""));
+        let tls = tls.unwrap_or_default();
         let tables = [
             (
                 "node",
@@ -96,7 +158,13 @@ impl Options {
                      operator_socket = \"{root}/operator.sock\"\n"
                 ),
             ),
-            ("sip", format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n")),
+            (
+                "sip",
+                format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"{tls}]\n"),
+            ),
+            ("tls", String::new()),
+            ("access", String::new()),
+            ("digest", String::new()),
             (
                 "media",
                 format!("ingest = \"udp\"\nports = \"{first}-{last}\"\n"),
@@ -114,7 +182,10 @@ impl Options {
             }
             text.push_str(&format!("[{name}]\n{table}"));
         }
-        text
+        for peer in &self.peers {
+            text.push_str(&format!("[[peer]]\n{peer}\n"));
+        }
+        text.replace("{root}", &root.to_string())
     }
 }
 
@@ -135,8 +206,7 @@ impl System {
         } else {
             Ipv4Addr::LOCALHOST.into()
         });
-        let config = dir.path().join("holdfast.toml");
-        std::fs::write(&config, options.settings(dir.path(), &slot)).expect("settings");
+        let config = options.write(dir.path(), &slot);
         let process = |name| {
             let log = dir.path().join(format!("{name}.log"));
             Process::new(name, &options.within, &config, log)
@@ -154,6 +224,23 @@ impl System {
         system
     }
 
+    /// Starts the SIP side alone, which has to end by itself without having begun; gives what it
+    /// says.
+    ///
+    /// # Panics
+    /// When it begins.
+    pub fn refusal(options: &Options) -> String {
+        let dir = tempfile::tempdir().expect("a folder");
+        let slot = PortSlot::claim(options.host);
+        let config = options.write(dir.path(), &slot);
+        let log = dir.path().join("signaling.log");
+        let mut signaling = Process::new("holdfast-signaling", &options.within, &config, log);
+        signaling.start();
+        let status = signaling.wait();
+        assert!(!status.success(), "it has ended well");
+        signaling.log()
+    }
+
     /// Waits until an INVITE would be welcome.
     ///
     /// # Panics
@@ -163,14 +250,26 @@ impl System {
             for process in [&mut self.engine, &mut self.signaling] {
                 assert!(process.is_running(), "a process has ended: see its log");
             }
-            (self.options_status() == Some(200)).then_some(())
+            match self.options_status() {
+                Some(200) => Some(()),
+                // Not to everybody; then its log has to tell.
+                Some(403 | 480) => self.says_ready().then_some(()),
+                _ => None,
+            }
         });
+    }
+
+    /// Whether the SIP side has found the engine since it was started last.
+    fn says_ready(&self) -> bool {
+        let log = self.signaling.log();
+        let started = log.rfind("point an SRC to");
+        started.is_some() && log.rfind("the media engine is ready") > started
     }
 
     /// What OPTIONS is answered at present; `None` when there is no answer within half a second.
     pub fn options_status(&self) -> Option<u16> {
         let run = run_name();
-        let mut agent = Agent::connect(self.sip(), Transport::Udp, &run, "e2e").ok()?;
+        let mut agent = Agent::connect(self.sip(), &Way::Udp, &run, "e2e").ok()?;
         agent.options(0).ok()?;
         match agent.wait_for(0, Duration::from_millis(500)).ok()? {
             Event::Accepted { response, .. } | Event::Refused { response, .. } => response.status(),
@@ -181,6 +280,24 @@ impl System {
     /// Where SIP is received, over UDP and TCP.
     pub fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.slot.sip())
+    }
+
+    /// Where SIP is received over TLS.
+    pub const fn sips(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.slot.sips())
+    }
+
+    /// Where SIP is received by that way.
+    pub fn at(&self, way: &Way) -> SocketAddr {
+        match way {
+            Way::Udp | Way::Tcp => self.sip(),
+            Way::Tls(_) => self.sips(),
+        }
+    }
+
+    /// Writes a file beside the settings anew.
+    pub fn replace_file(&self, name: &str, content: &str) {
+        write_private(&self.root().join(name), content);
     }
 
     /// The address of the server, and of its callers.
@@ -261,6 +378,11 @@ impl System {
         library.refresh().expect("the folder of recordings reads");
         library.recordings(call_id).to_vec()
     }
+}
+
+fn write_private(path: &Path, content: &str) {
+    std::fs::write(path, content).expect("a file");
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).expect("its mode");
 }
 
 impl Drop for System {

@@ -7,14 +7,17 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use holdfast_e2e::peer::{Peer, Request};
+use holdfast_e2e::certificates::Authority;
+use holdfast_e2e::peer::{Peer, Request, way};
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::samples::{Sample, folder};
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
+use holdfast_load::agent::Way;
 use holdfast_load::answer::Answer;
 use holdfast_load::invite::Body;
 use holdfast_load::sip::Message;
+use holdfast_load::tls::Versions;
 use holdfast_load::uac::Transport;
 use holdfast_load::verify::Published;
 
@@ -119,6 +122,13 @@ fn every_invite_of_the_field_is_answered_and_recorded_over_tcp() {
 }
 
 #[test]
+fn every_invite_of_the_field_is_answered_and_recorded_over_tls() {
+    let authority = Authority::new("samples");
+    let options = Options::new().tls(&authority.issue("srs.example.com"));
+    play(&options, &Way::Tls(authority.client(Versions::Both)));
+}
+
+#[test]
 fn no_sample_is_without_an_expectation() {
     let Some(folder) = folder() else { return };
     let there: BTreeSet<String> = std::fs::read_dir(folder)
@@ -170,11 +180,15 @@ fn a_bare_offer_with_ice_is_answered_without() {
 }
 
 fn play_all(transport: Transport) {
+    play(&Options::new(), &way(transport));
+}
+
+fn play(options: &Options, way: &Way) {
     if folder().is_none() {
         return;
     }
-    let system = System::start(&Options::new());
-    let mut peer = Peer::connect(system.sip(), transport);
+    let system = System::start(options);
+    let mut peer = Peer::over(system.at(way), way);
     let mut played = Vec::new();
     for (name, expected) in EXPECTED {
         let sample = Sample::read(name).expect("a sample");

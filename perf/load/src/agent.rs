@@ -9,6 +9,7 @@ use holdfast_units::MonoTime;
 use crate::invite::Body;
 use crate::limits;
 use crate::sip::{Framer, FramingError};
+use crate::tls::{Client, Stream};
 use crate::uac::{Event, Method, Output, RequestError, Transport, Uac, UacConfig};
 
 /// A caller on the network. Blocking; one thread owns it.
@@ -25,7 +26,29 @@ pub struct Agent {
 #[derive(Debug)]
 enum Link {
     Udp(UdpSocket),
-    Tcp(TcpStream, Framer),
+    Stream(Box<Stream>, Framer),
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Over UDP.
+    Udp,
+    /// Over TCP.
+    Tcp,
+    /// Over TLS, as this client does it.
+    Tls(Client),
+}
+
+impl Way {
+    /// What carries the messages.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
+        }
+    }
 }
 
 /// Why a caller can't go on.
@@ -61,13 +84,13 @@ impl Agent {
     /// others; `user` is the user part of the Request-URI.
     pub fn connect(
         target: SocketAddr,
-        transport: Transport,
+        way: &Way,
         run: &str,
         user: &str,
     ) -> Result<Self, AgentError> {
         let connect = |source| AgentError::Connect { target, source };
-        let (link, local) = match transport {
-            Transport::Udp => {
+        let (link, local) = match way {
+            Way::Udp => {
                 let any: SocketAddr = if target.is_ipv4() {
                     ([0; 4], 0).into()
                 } else {
@@ -78,17 +101,20 @@ impl Agent {
                 let local = socket.local_addr().map_err(connect)?;
                 (Link::Udp(socket), local)
             }
-            Transport::Tcp => {
-                let stream =
+            Way::Tcp => {
+                let socket =
                     TcpStream::connect_timeout(&target, CONNECT_TIMEOUT).map_err(connect)?;
-                stream.set_nodelay(true).map_err(connect)?;
-                let local = stream.local_addr().map_err(connect)?;
-                (Link::Tcp(stream, Framer::default()), local)
+                socket.set_nodelay(true).map_err(connect)?;
+                linked(Stream::Plain(socket)).map_err(connect)?
+            }
+            Way::Tls(client) => {
+                let stream = client.connect(target, CONNECT_TIMEOUT).map_err(connect)?;
+                linked(Stream::Tls(stream)).map_err(connect)?
             }
         };
         let (run, user) = (run.to_owned(), user.to_owned());
         let config = UacConfig {
-            transport,
+            transport: way.transport(),
             local,
             target,
             run,
@@ -107,7 +133,7 @@ impl Agent {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.link {
             Link::Udp(socket) => socket.local_addr(),
-            Link::Tcp(stream, _) => stream.local_addr(),
+            Link::Stream(stream, _) => stream.socket().local_addr(),
         }
     }
 
@@ -190,7 +216,7 @@ impl Agent {
                 socket.set_read_timeout(wait)?;
                 socket.recv(&mut self.buffer)
             }
-            Link::Tcp(stream, _) => {
+            Link::Stream(stream, _) => {
                 stream.set_read_timeout(wait)?;
                 match stream.read(&mut self.buffer) {
                     Ok(0) => return Err(AgentError::Closed),
@@ -216,7 +242,7 @@ impl Agent {
         let now = self.now();
         match &mut self.link {
             Link::Udp(_) => self.uac.handle_message(now, &self.buffer[..count]),
-            Link::Tcp(_, framer) => {
+            Link::Stream(_, framer) => {
                 framer.feed(&self.buffer[..count]);
                 while let Some(message) = framer.poll()? {
                     self.uac.handle_message(now, &message);
@@ -231,7 +257,7 @@ impl Agent {
             match output {
                 Output::Event(event) => self.events.push(event),
                 Output::Transmit(bytes) => match &mut self.link {
-                    Link::Tcp(stream, _) => stream.write_all(&bytes)?,
+                    Link::Stream(stream, _) => stream.write_all(&bytes)?,
                     Link::Udp(socket) => match socket.send(&bytes) {
                         Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => {
                             return Err(error.into());
@@ -243,6 +269,11 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+fn linked(stream: Stream) -> io::Result<(Link, SocketAddr)> {
+    let local = stream.socket().local_addr()?;
+    Ok((Link::Stream(Box::new(stream), Framer::default()), local))
 }
 
 /// How long a TCP connection may take to open.

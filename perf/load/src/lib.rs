@@ -18,6 +18,7 @@ pub mod run;
 pub mod sip;
 pub mod stats;
 pub mod survivors;
+pub mod tls;
 pub mod uac;
 pub mod verify;
 pub mod wav;

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use holdfast_load::agent::Agent;
+use holdfast_load::agent::{Agent, Way};
 use holdfast_load::audit::{Audit, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange, raise_open_files};
 use holdfast_load::run::{Progress, RunPlan, RunReport, run};
 use holdfast_load::survivors::{Survivors, check_survivors};
-use holdfast_load::uac::{Event, Transport};
+use holdfast_load::tls::{Client, Versions};
+use holdfast_load::uac::Event;
 use holdfast_load::verify::find;
 use holdfast_load::wav::Wav;
 use holdfast_load::{limits, stats};
@@ -50,8 +51,8 @@ struct CallsArgs {
     /// How long each call talks, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    #[arg(long, value_enum, default_value = "udp")]
-    transport: TransportArg,
+    #[command(flatten)]
+    way: WayArgs,
     #[arg(long, value_enum, default_value = "pcmu")]
     codec: CodecArg,
     /// User part of the Request-URI.
@@ -120,32 +121,57 @@ struct OptionsArgs {
     /// The server: HOST:PORT.
     #[arg(long, default_value = "127.0.0.1:5060", value_parser = resolve)]
     target: SocketAddr,
-    #[arg(long, value_enum, default_value = "udp")]
-    transport: TransportArg,
+    #[command(flatten)]
+    way: WayArgs,
     /// How long to wait for an answer, in milliseconds.
     #[arg(long, default_value_t = 1_000)]
     timeout_ms: u64,
+}
+
+#[derive(Args)]
+struct WayArgs {
+    #[arg(long, value_enum, default_value = "udp")]
+    transport: TransportArg,
+    /// Over TLS: the authority that the server's certificate comes from, PEM.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// Over TLS: our certificate, PEM.
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Over TLS: its key, PEM.
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
+}
+
+impl WayArgs {
+    fn way(&self) -> Result<Way, Box<dyn Error>> {
+        Ok(match self.transport {
+            TransportArg::Udp => Way::Udp,
+            TransportArg::Tcp => Way::Tcp,
+            TransportArg::Tls => Way::Tls(self.client()?),
+        })
+    }
+
+    fn client(&self) -> Result<Client, Box<dyn Error>> {
+        let read = |path: &Option<PathBuf>| path.as_ref().map(std::fs::read).transpose();
+        let ca = read(&self.ca)?.ok_or("TLS needs --ca")?;
+        let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
+        let identity = certificate.as_deref().zip(key.as_deref());
+        Ok(Client::new(&ca, identity, Versions::Both)?)
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TransportArg {
     Udp,
     Tcp,
+    Tls,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CodecArg {
     Pcmu,
     Pcma,
-}
-
-impl From<TransportArg> for Transport {
-    fn from(arg: TransportArg) -> Self {
-        match arg {
-            TransportArg::Udp => Self::Udp,
-            TransportArg::Tcp => Self::Tcp,
-        }
-    }
 }
 
 impl From<CodecArg> for Codec {
@@ -178,7 +204,7 @@ type Outcome = Result<bool, Box<dyn Error>>;
 fn calls(args: &CallsArgs) -> Outcome {
     let plan = RunPlan {
         target: args.target,
-        transport: args.transport.into(),
+        way: args.way.way()?,
         user: args.user.clone(),
         run: run_name(),
         calls: args.calls,
@@ -358,8 +384,7 @@ fn compare(args: &CompareArgs) -> Outcome {
 }
 
 fn options(args: &OptionsArgs) -> Outcome {
-    let transport = args.transport.into();
-    let mut agent = Agent::connect(args.target, transport, &run_name(), "")?;
+    let mut agent = Agent::connect(args.target, &args.way.way()?, &run_name(), "")?;
     agent.options(0)?;
     match agent.wait_for(0, Duration::from_millis(args.timeout_ms))? {
         Event::Accepted { took, .. } => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::agent::{Agent, AgentError};
+use crate::agent::{Agent, AgentError, Way};
 use crate::answer::Answer;
 use crate::invite::{Codec, Offer};
 use crate::media::{
@@ -16,7 +16,7 @@ use crate::media::{
 use crate::pattern::LegKey;
 use crate::sip::Message;
 use crate::stats;
-use crate::uac::{Event, Method, Transport};
+use crate::uac::{Event, Method};
 use crate::verify::{CallTruth, LegTruth};
 
 /// What a run is to do.
@@ -25,7 +25,7 @@ pub struct RunPlan {
     /// The server.
     pub target: SocketAddr,
     /// How SIP travels.
-    pub transport: Transport,
+    pub way: Way,
     /// User part of the Request-URI.
     pub user: String,
     /// Prefix of every Call-ID.
@@ -98,7 +98,7 @@ pub enum RunError {
 
 /// Places the calls and waits until the last has ended. `progress` is called about once a second.
 pub fn run(plan: RunPlan, progress: impl FnMut(&Progress)) -> Result<RunReport, RunError> {
-    let agent = Agent::connect(plan.target, plan.transport, &plan.run, &plan.user)?;
+    let agent = Agent::connect(plan.target, &plan.way, &plan.run, &plan.user)?;
     let mut run = Run::new(plan, agent, Sender::spawn()?);
     run.carry_out(progress)?;
     Ok(run.finish())

@@ -22,6 +22,8 @@ pub enum Transport {
     Udp,
     /// One connection for all calls.
     Tcp,
+    /// The same under TLS.
+    Tls,
 }
 
 /// Who calls whom.

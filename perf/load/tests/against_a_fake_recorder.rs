@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdfast_load::agent::Way;
 use holdfast_load::audit::{Audit, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange};
@@ -25,11 +26,14 @@ fn scenario(
     let root = folder.path().to_owned();
     let recorder = match transport {
         Transport::Udp => FakeRecorder::udp(root.clone(), flaws),
-        Transport::Tcp => FakeRecorder::tcp(root.clone(), flaws),
+        Transport::Tcp | Transport::Tls => FakeRecorder::tcp(root.clone(), flaws),
     };
     let plan = RunPlan {
         target: recorder.address,
-        transport,
+        way: match transport {
+            Transport::Udp => Way::Udp,
+            Transport::Tcp | Transport::Tls => Way::Tcp,
+        },
         user: "1000".to_owned(),
         run: format!("fake-{first_port}-{}", std::process::id()),
         calls: 4,

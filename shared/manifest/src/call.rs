@@ -62,6 +62,12 @@ pub struct SipDialog {
     pub transport: String,
     /// User-Agent of the SRC.
     pub user_agent: Option<String>,
+    /// The `[[peer]]` of the settings that the SRC was found to be.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// The user that it authenticated as.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Header fields kept to find the call again elsewhere (for example Session-ID), by name.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<String>>,

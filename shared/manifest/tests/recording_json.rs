@@ -22,6 +22,8 @@ fn call() -> Call {
             peer: Some("192.0.2.10:5060".parse().unwrap()),
             transport: "udp".into(),
             user_agent: Some("example-sbc/1.0".into()),
+            profile: None,
+            user: None,
             headers: BTreeMap::from([("Session-ID".into(), vec!["ab30317f1a784dc48".into()])]),
         },
         groups: vec![Group {

@@ -29,14 +29,14 @@ impl<'a> Checker<'a> {
         self.problems
     }
 
-    /// Whether nothing is wrong with a key so far, its items included: only then is it compared
-    /// with others.
+    /// Whether nothing is wrong with a key so far, its items and what is in them included: only then
+    /// is it compared with others.
     pub fn is_good(&self, key: &str) -> bool {
         !self.problems.iter().any(|problem| {
             problem
                 .key
                 .strip_prefix(key)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
         })
     }
 
@@ -171,4 +171,10 @@ impl<'a> Checker<'a> {
 /// A text as the file has it, on one line: Rust's escapes are TOML's, as far as people write them.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")
+}
+
+/// A list of texts as the file has it.
+pub(crate) fn listed(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
 }

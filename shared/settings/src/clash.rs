@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
-use crate::check::{Checker, quoted};
+use crate::check::{Checker, listed, quoted};
 use crate::limits;
 use crate::raw::{RawSettings, RawSip};
-use crate::settings::{Advertise, Journal, Media, Node, Recordings, Sip, SipTransport};
+use crate::settings::{
+    Advertise, ClientCertificates, Digest, Journal, Media, Node, Peer, Recordings, Sip, SipListen,
+    SipTransport, Tls,
+};
 
 pub(crate) fn sip(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
     at_most(
@@ -31,12 +34,12 @@ pub(crate) fn sip(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
         (
             "sip.metadata_size_max",
             &raw.metadata_size_max,
-            sip.metadata_size_max,
+            sip.limits.metadata_size_max,
         ),
         (
             "sip.message_size_max",
             &raw.message_size_max,
-            sip.message_size_max,
+            sip.limits.message_size_max,
         ),
     );
     if let Advertise::Address(address) = sip.advertise {
@@ -158,8 +161,10 @@ pub(crate) fn listeners(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
     }
     for (index, (listen, text)) in sip.listen.iter().zip(&raw.listen).enumerate() {
         let mut others = sip.listen.iter().zip(&raw.listen).take(index);
+        // TLS and TCP share the ports.
+        let is_udp = |it: &SipListen| it.transport == SipTransport::Udp;
         let taken = others.find(|(other, _)| {
-            other.transport == listen.transport && overlaps(other.address, listen.address)
+            is_udp(other) == is_udp(listen) && overlaps(other.address, listen.address)
         });
         if let Some((_, other)) = taken {
             let conflict = format!("{} has taken it already", quoted(other));
@@ -170,6 +175,67 @@ pub(crate) fn listeners(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
                 conflict,
                 remedy,
             );
+        }
+    }
+}
+
+/// What identifies peers: keys that need another one.
+pub(crate) fn identities(
+    checker: &mut Checker<'_>,
+    raw: &RawSettings,
+    sip: &Sip,
+    tls: &Tls,
+    digest: &Digest,
+    peers: &[Peer],
+) {
+    let on_tls = sip
+        .listen
+        .iter()
+        .position(|it| it.transport == SipTransport::Tls);
+    let listens = on_tls.filter(|_| checker.is_good("sip.listen"));
+    if let Some(index) = listens {
+        for (key, text, path) in [
+            ("tls.certificate", &raw.tls.certificate, &tls.certificate),
+            ("tls.key", &raw.tls.key, &tls.key),
+        ] {
+            if path.is_none() {
+                let conflict = format!("sip.listen[{index}] needs it");
+                let remedy = "name a PEM file, or take the tls address out";
+                checker.clash(key, quoted(text), conflict, remedy);
+            }
+        }
+    }
+    let asks = tls.client_certificates != ClientCertificates::Off;
+    if asks && tls.client_ca.is_none() {
+        checker.clash(
+            "tls.client_certificates",
+            quoted(&raw.tls.client_certificates),
+            "tls.client_ca is empty",
+            "name a PEM file with the authorities that clients' certificates come from",
+        );
+    }
+    for (index, peer) in peers.iter().enumerate() {
+        if peer.certificates.is_some() && !asks {
+            checker.clash(
+                &format!("peer[{index}].certificates"),
+                listed(&raw.peer[index].certificates),
+                "tls.client_certificates is \"off\"",
+                "set it to \"optional\" or \"required\"",
+            );
+        }
+        if peer.users.is_some() && digest.credentials.is_none() {
+            checker.clash(
+                &format!("peer[{index}].users"),
+                listed(&raw.peer[index].users),
+                "digest.credentials is empty",
+                "name the file with the users' hashes",
+            );
+        }
+        let mut others = peers.iter().take(index);
+        if others.any(|other| other.name == peer.name) {
+            let key = format!("peer[{index}].name");
+            let conflict = "another peer is called so";
+            checker.clash(&key, quoted(&peer.name), conflict, "give each its own name");
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordi
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipListen, SipTransport, SourcePolicy,
+    SipLimits, SipListen, SipTransport, SourcePolicy,
 };
-use crate::{clash, limits};
+use crate::{clash, limits, peers};
 
 /// Checks everything that needs no machine.
 pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
@@ -26,6 +26,10 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let mut checker = Checker::new(&line_by_key, problems);
     let node = node(&mut checker, &raw.node);
     let sip = sip(&mut checker, &raw.sip);
+    let tls = peers::tls(&mut checker, &raw.tls);
+    let access = peers::access(&mut checker, &raw.access);
+    let digest = peers::digest(&mut checker, &raw.digest);
+    let peers = peers::peers(&mut checker, &raw, &sip);
     let media = media(&mut checker, &raw.media, sip.max_calls);
     let journal = journal(&mut checker, &raw.journal, &node.state_dir);
     let recordings = recordings(&mut checker, &raw.recordings);
@@ -36,10 +40,15 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     clash::media(&mut checker, &raw, &media, &journal, &sip);
     clash::folders(&mut checker, &raw, &node, &journal, &recordings);
     clash::listeners(&mut checker, &raw.sip, &sip);
+    clash::identities(&mut checker, &raw, &sip, &tls, &digest, &peers);
     SettingsError::unless_none(checker.into_problems())?;
     Ok(Settings {
         node,
         sip,
+        tls,
+        access,
+        digest,
+        peers,
         media,
         journal,
         recordings,
@@ -122,30 +131,67 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
             &limits::SESSION_EXPIRES,
         ),
         retry_after: checker.seconds("sip.retry_after", &raw.retry_after, &limits::RETRY_AFTER),
+        limits: sip_limits(checker, raw),
+        require_sips: raw.require_sips,
+        t1: checker.duration("sip.t1", &raw.t1, &limits::SIP_T1),
+        t2: checker.duration("sip.t2", &raw.t2, &limits::SIP_T2),
+        t4: checker.duration("sip.t4", &raw.t4, &limits::SIP_T4),
+        server_header: server_header(checker, &raw.server_header),
+    }
+}
+
+fn sip_limits(checker: &mut Checker<'_>, raw: &RawSip) -> SipLimits {
+    SipLimits {
         message_size_max: checker.size(
             "sip.message_size_max",
             &raw.message_size_max,
             &limits::SIP_MESSAGE_SIZE,
+        ),
+        header_size_max: checker.size(
+            "sip.header_size_max",
+            &raw.header_size_max,
+            &limits::HEADER_SIZE,
+        ),
+        body_parts_max: checker.count(
+            "sip.body_parts_max",
+            raw.body_parts_max,
+            &limits::BODY_PARTS,
+        ),
+        body_depth_max: checker.count(
+            "sip.body_depth_max",
+            raw.body_depth_max,
+            &limits::BODY_DEPTH,
         ),
         metadata_size_max: checker.size(
             "sip.metadata_size_max",
             &raw.metadata_size_max,
             &limits::METADATA_SIZE,
         ),
-        tcp_connections_max: checker.count(
-            "sip.tcp_connections_max",
-            raw.tcp_connections_max,
-            &limits::TCP_CONNECTIONS,
+        metadata_depth_max: checker.count(
+            "sip.metadata_depth_max",
+            raw.metadata_depth_max,
+            &limits::METADATA_DEPTH,
         ),
-        tcp_idle_timeout: checker.duration(
-            "sip.tcp_idle_timeout",
-            &raw.tcp_idle_timeout,
-            &limits::TCP_IDLE_TIMEOUT,
+        message_timeout: checker.duration(
+            "sip.message_timeout",
+            &raw.message_timeout,
+            &limits::MESSAGE_TIMEOUT,
         ),
-        t1: checker.duration("sip.t1", &raw.t1, &limits::SIP_T1),
-        t2: checker.duration("sip.t2", &raw.t2, &limits::SIP_T2),
-        t4: checker.duration("sip.t4", &raw.t4, &limits::SIP_T4),
-        server_header: server_header(checker, &raw.server_header),
+        connections_max: checker.count(
+            "sip.connections_max",
+            raw.connections_max,
+            &limits::CONNECTIONS,
+        ),
+        connections_per_source_max: checker.count(
+            "sip.connections_per_source_max",
+            raw.connections_per_source_max,
+            &limits::CONNECTIONS,
+        ),
+        connection_idle_timeout: checker.duration(
+            "sip.connection_idle_timeout",
+            &raw.connection_idle_timeout,
+            &limits::CONNECTION_IDLE_TIMEOUT,
+        ),
     }
 }
 
@@ -165,6 +211,7 @@ fn sip_listen(checker: &mut Checker<'_>, raw: &[String]) -> Vec<SipListen> {
             let transport = match transport {
                 "udp" => SipTransport::Udp,
                 "tcp" => SipTransport::Tcp,
+                "tls" => SipTransport::Tls,
                 _ => return None,
             };
             Some(SipListen {
@@ -177,7 +224,7 @@ fn sip_listen(checker: &mut Checker<'_>, raw: &[String]) -> Vec<SipListen> {
             None => checker.not_allowed(
                 &format!("sip.listen[{index}]"),
                 quoted(text),
-                "udp or tcp, an IP address, a port from 1 to 65535, \
+                "udp, tcp or tls, an IP address, a port from 1 to 65535, \
                  such as \"udp:192.0.2.1:5060\" or \"tcp:[::]:5060\"",
             ),
         }
@@ -207,7 +254,7 @@ fn host_address(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<IpAd
 }
 
 /// Whether an address names more than one host.
-fn is_many(address: IpAddr) -> bool {
+pub(crate) fn is_many(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
         IpAddr::V6(address) => address.is_multicast(),
@@ -454,7 +501,7 @@ fn log(checker: &mut Checker<'_>, raw: &RawLog) -> Log {
     }
 }
 
-fn path(checker: &mut Checker<'_>, key: &str, text: &str) -> PathBuf {
+pub(crate) fn path(checker: &mut Checker<'_>, key: &str, text: &str) -> PathBuf {
     if text.is_empty() || text.contains('\0') {
         checker.not_allowed(
             key,

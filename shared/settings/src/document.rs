@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::check::quoted;
 use crate::problem::{Fault, Problem, SettingsError};
-use crate::raw::RawSettings;
+use crate::raw::{RawPeer, RawSettings};
 
 /// A settings file whose keys and types are right, or reported.
 pub(crate) struct Document {
@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SettingsError> {
     let mut table: Table = text
         .parse()
         .map_err(|error| SettingsError::one(syntax(text, &error)))?;
-    let known = default_table();
+    let known = known_table();
     let mut inspection = Inspection {
         known: &known,
         lines: &line_by_key,
@@ -46,9 +46,14 @@ pub(crate) fn read(text: &str) -> Result<Document, SettingsError> {
     })
 }
 
-/// The defaults as TOML: the list of known keys and their types.
-pub(crate) fn default_table() -> Table {
-    Table::try_from(RawSettings::default()).expect("raw settings are tables of plain values")
+/// The defaults as TOML: the list of known keys and their types. Peers, of which there are none by
+/// default, are shown by an example.
+fn known_table() -> Table {
+    let known = RawSettings {
+        peer: vec![RawPeer::example()],
+        ..RawSettings::default()
+    };
+    Table::try_from(known).expect("raw settings are tables of plain values")
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {
@@ -82,9 +87,36 @@ impl Inspection<'_> {
                     self.table(&key_path, inner, known);
                     true
                 }
+                (Some(Value::Array(known)), Value::Array(items)) if is_of_tables(known) => {
+                    self.array_of_tables(&key_path, items, known)
+                }
                 (Some(default), value) => self.value(&key_path, value, default),
             }
         });
+    }
+
+    /// The same for each table of an array of them; what is no table is reported and not kept.
+    fn array_of_tables(&mut self, path: &str, items: &mut [Value], known: &[Value]) -> bool {
+        let Some(Value::Table(known)) = known.first() else {
+            return false;
+        };
+        let mut is_fit = true;
+        for (index, item) in items.iter_mut().enumerate() {
+            let path = format!("{path}[{index}]");
+            match item {
+                Value::Table(inner) => self.table(&path, inner, known),
+                other => {
+                    let fault = Fault::WrongType {
+                        value: shown(other),
+                        found: kind_of(other),
+                        allowed: "a table".to_owned(),
+                    };
+                    self.report(&path, fault);
+                    is_fit = false;
+                }
+            }
+        }
+        is_fit
     }
 
     fn value(&mut self, key: &str, value: &Value, default: &Value) -> bool {
@@ -123,7 +155,8 @@ fn nearest_key(known: &Table, path: &str, key: &str) -> Option<String> {
     let siblings = if path.is_empty() {
         Some(known)
     } else {
-        known.get(path)?.as_table()
+        let name = path.split('[').next().unwrap_or(path);
+        table_of(known.get(name)?)
     };
     let near = siblings
         .into_iter()
@@ -135,8 +168,20 @@ fn nearest_key(known: &Table, path: &str, key: &str) -> Option<String> {
     }
     let home = known
         .iter()
-        .find(|(_, table)| table.as_table().is_some_and(|t| t.contains_key(key)));
+        .find(|(_, table)| table_of(table).is_some_and(|t| t.contains_key(key)));
     home.map(|(table, _)| join(table, key))
+}
+
+/// The keys of a table, or of each table of an array.
+fn table_of(value: &Value) -> Option<&Table> {
+    match value {
+        Value::Array(items) => items.first()?.as_table(),
+        _ => value.as_table(),
+    }
+}
+
+fn is_of_tables(items: &[Value]) -> bool {
+    items.first().is_some_and(Value::is_table)
 }
 
 /// Levenshtein distance: letters to add, drop or change.
@@ -164,7 +209,11 @@ fn note_lines(text: &str, path: &str, table: &DeTable<'_>, lines: &mut BTreeMap<
             DeValue::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let line = line_of(text, item.span().start);
-                    lines.insert(format!("{key_path}[{index}]"), line);
+                    let item_path = format!("{key_path}[{index}]");
+                    lines.insert(item_path.clone(), line);
+                    if let DeValue::Table(inner) = item.get_ref() {
+                        note_lines(text, &item_path, inner, lines);
+                    }
                 }
             }
             DeValue::String(_)
@@ -221,6 +270,7 @@ fn kind_of(value: &Value) -> &'static str {
 fn allowed_like(default: &Value) -> String {
     match default {
         Value::Boolean(_) => "true or false".to_owned(),
+        Value::String(text) if text.is_empty() => "a text".to_owned(),
         Value::String(_) => format!("a text such as {default}"),
         Value::Integer(_) => format!("a whole number such as {default}"),
         Value::Array(_) => format!("a list such as {default}"),

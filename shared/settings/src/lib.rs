@@ -5,31 +5,37 @@
 //! allowed, and all of them are reported, not the first alone.
 //!
 //! The crate is pure: what only the machine knows (cores, addresses, folders) is asked through
-//! [`Machine`]. The feature `machine` adds the real one,
-//! `load` and `read`.
+//! [`Machine`]. The feature `machine` adds the real one, `load` and `read`; the feature `files` reads
+//! the certificates, keys and credentials that settings name.
 
 mod check;
 mod clash;
 mod convert;
 mod document;
+#[cfg(feature = "files")]
+mod files;
 pub mod limits;
 #[cfg(feature = "machine")]
 mod local;
 mod machine;
+mod peers;
 mod problem;
 mod quantity;
 mod raw;
 mod settings;
 
+#[cfg(feature = "files")]
+pub use files::{Credential, TlsFiles};
 #[cfg(feature = "machine")]
 pub use local::{LoadError, LocalMachine, load, read};
 pub use machine::Machine;
 pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};
 pub use settings::{
-    Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipListen, SipTransport, SourcePolicy,
+    Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, IngestKind, Journal,
+    KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress, MediaInterface, Names,
+    Node, Peer, PlainInvite, PortRange, Prefix, Recordings, Settings, Sip, SipLimits, SipListen,
+    SipTransport, SourcePolicy, Tls, UnknownPeers,
 };
 
 /// The shipped settings file: every key with its default and one comment.

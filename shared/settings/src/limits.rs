@@ -41,10 +41,36 @@ pub const SIP_T4: RangeInclusive<Duration> = seconds(1)..=seconds(40);
 pub const SIP_MESSAGE_SIZE: RangeInclusive<u64> = 8 * KIB..=16 * MIB;
 /// One metadata document.
 pub const METADATA_SIZE: RangeInclusive<u64> = 4 * KIB..=8 * MIB;
-/// Open TCP connections.
-pub const TCP_CONNECTIONS: RangeInclusive<u32> = 1..=100_000;
-/// Silence on a TCP connection before it is closed.
-pub const TCP_IDLE_TIMEOUT: RangeInclusive<Duration> = seconds(10)..=seconds(86_400);
+/// Start-line and header fields of one message.
+pub const HEADER_SIZE: RangeInclusive<u64> = 4 * KIB..=MIB;
+/// Parts of one body. A SIPREC body has two, Cisco's has three.
+pub const BODY_PARTS: RangeInclusive<u32> = 2..=256;
+/// Multiparts within multiparts.
+pub const BODY_DEPTH: RangeInclusive<u32> = 1..=16;
+/// Elements within elements of a metadata document. RFC 7865 needs 4, vendors have 6.
+pub const METADATA_DEPTH: RangeInclusive<u32> = 8..=256;
+/// How long a message, or a TLS handshake, may take to arrive.
+pub const MESSAGE_TIMEOUT: RangeInclusive<Duration> = seconds(1)..=seconds(300);
+/// Open connections.
+pub const CONNECTIONS: RangeInclusive<u32> = 1..=100_000;
+/// Silence on a connection before it is closed. RFC 3261 section 18: 64*T1 at least, which is 32 s.
+pub const CONNECTION_IDLE_TIMEOUT: RangeInclusive<Duration> = seconds(32)..=seconds(86_400);
+/// Addresses or prefixes in one list.
+pub const PREFIX_COUNT_MAX: usize = 1_024;
+/// Requests outside a call, and connections, of one source in a second.
+pub const REQUESTS_PER_SECOND: RangeInclusive<u32> = 1..=100_000;
+/// How many of them at once.
+pub const REQUESTS_BURST: RangeInclusive<u32> = 1..=1_000_000;
+/// Profiles of peers.
+pub const PEER_COUNT_MAX: usize = 1_024;
+/// Names, users, labels or codecs of one peer.
+pub const PEER_LIST_MAX: usize = 64;
+/// Characters of a host name: DNS has no longer one.
+pub const HOST_NAME_LENGTH_MAX: usize = 253;
+/// Characters of a Digest user or realm, and of a label.
+pub const WORD_LENGTH_MAX: usize = 64;
+/// Validity of a Digest nonce.
+pub const NONCE_LIFETIME: RangeInclusive<Duration> = seconds(10)..=seconds(86_400);
 /// Value of Retry-After with a 503.
 pub const RETRY_AFTER: RangeInclusive<Duration> = seconds(1)..=seconds(3_600);
 /// Characters of the Server header.

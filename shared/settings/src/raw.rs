@@ -9,11 +9,17 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RawSettings {
     pub node: RawNode,
     pub sip: RawSip,
+    pub tls: RawTls,
+    pub access: RawAccess,
+    pub digest: RawDigest,
     pub media: RawMedia,
     pub journal: RawJournal,
     pub recordings: RawRecordings,
     pub lifecycle: RawLifecycle,
     pub log: RawLog,
+    /// Behind the tables: that is where TOML has arrays of tables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer: Vec<RawPeer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,13 +46,62 @@ pub(crate) struct RawSip {
     pub session_expires_min: String,
     pub retry_after: String,
     pub message_size_max: String,
+    pub header_size_max: String,
+    pub body_parts_max: i64,
+    pub body_depth_max: i64,
     pub metadata_size_max: String,
-    pub tcp_connections_max: i64,
-    pub tcp_idle_timeout: String,
+    pub metadata_depth_max: i64,
+    pub message_timeout: String,
+    pub connections_max: i64,
+    pub connections_per_source_max: i64,
+    pub connection_idle_timeout: String,
+    pub require_sips: bool,
     pub t1: String,
     pub t2: String,
     pub t4: String,
     pub server_header: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawTls {
+    pub certificate: String,
+    pub key: String,
+    pub client_certificates: String,
+    pub client_ca: String,
+    pub client_names: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawAccess {
+    pub allow: Vec<String>,
+    pub unknown_peers: String,
+    pub requests_per_second: i64,
+    pub requests_burst: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDigest {
+    pub realm: String,
+    pub credentials: String,
+    pub algorithms: Vec<String>,
+    pub nonce_lifetime: String,
+}
+
+/// One `[[peer]]`; its default is what the keys that are left out have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawPeer {
+    pub name: String,
+    pub addresses: Vec<String>,
+    pub certificates: Vec<String>,
+    pub users: Vec<String>,
+    pub mode: String,
+    pub plain_invite: String,
+    pub labels: Vec<String>,
+    pub codecs: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,13 +180,85 @@ impl Default for RawSip {
             session_expires_min: "90 s".to_owned(),
             retry_after: "10 s".to_owned(),
             message_size_max: "256 KiB".to_owned(),
+            header_size_max: "64 KiB".to_owned(),
+            body_parts_max: 32,
+            body_depth_max: 4,
             metadata_size_max: "128 KiB".to_owned(),
-            tcp_connections_max: 1_000,
-            tcp_idle_timeout: "10 min".to_owned(),
+            metadata_depth_max: 32,
+            message_timeout: "20 s".to_owned(),
+            connections_max: 2_000,
+            connections_per_source_max: 500,
+            connection_idle_timeout: "10 min".to_owned(),
+            require_sips: false,
             t1: "500 ms".to_owned(),
             t2: "4 s".to_owned(),
             t4: "5 s".to_owned(),
             server_header: "Holdfast".to_owned(),
+        }
+    }
+}
+
+impl Default for RawTls {
+    fn default() -> Self {
+        Self {
+            certificate: String::new(),
+            key: String::new(),
+            client_certificates: "off".to_owned(),
+            client_ca: String::new(),
+            client_names: vec!["*".to_owned()],
+        }
+    }
+}
+
+impl Default for RawAccess {
+    fn default() -> Self {
+        Self {
+            allow: vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()],
+            unknown_peers: "accept".to_owned(),
+            requests_per_second: 1_000,
+            requests_burst: 2_000,
+        }
+    }
+}
+
+impl Default for RawDigest {
+    fn default() -> Self {
+        Self {
+            realm: "holdfast".to_owned(),
+            credentials: String::new(),
+            algorithms: vec!["SHA-256".to_owned()],
+            nonce_lifetime: "5 min".to_owned(),
+        }
+    }
+}
+
+impl Default for RawPeer {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            addresses: Vec::new(),
+            certificates: Vec::new(),
+            users: Vec::new(),
+            mode: "default".to_owned(),
+            plain_invite: "default".to_owned(),
+            labels: Vec::new(),
+            codecs: Vec::new(),
+        }
+    }
+}
+
+impl RawPeer {
+    /// One with an item in each list: what says which types the keys have.
+    pub(crate) fn example() -> Self {
+        let list = |text: &str| vec![text.to_owned()];
+        Self {
+            name: "sbc-1".to_owned(),
+            addresses: list("192.0.2.0/24"),
+            certificates: list("sbc-1.example.com"),
+            users: list("sbc-1"),
+            labels: list("agent"),
+            codecs: list("PCMA"),
+            ..Self::default()
         }
     }
 }

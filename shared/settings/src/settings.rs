@@ -17,6 +17,14 @@ pub struct Settings {
     pub node: Node,
     /// SIP.
     pub sip: Sip,
+    /// SIP over TLS.
+    pub tls: Tls,
+    /// Who may send requests.
+    pub access: Access,
+    /// Digest authentication.
+    pub digest: Digest,
+    /// Peers with a profile of their own, in the order in which they are tried.
+    pub peers: Vec<Peer>,
     /// Reception of media.
     pub media: Media,
     /// The journal of each shard.
@@ -89,14 +97,10 @@ pub struct Sip {
     pub session_expires_min: Duration,
     /// Retry-After with a 503; whole seconds.
     pub retry_after: Duration,
-    /// Octets of one message with its body.
-    pub message_size_max: u64,
-    /// Octets of one metadata document.
-    pub metadata_size_max: u64,
-    /// Open TCP connections.
-    pub tcp_connections_max: u32,
-    /// Silence after which a TCP connection is closed.
-    pub tcp_idle_timeout: Duration,
+    /// What messages and connections may cost.
+    pub limits: SipLimits,
+    /// Whether a request with a `sip` URI is refused (RFC 5630).
+    pub require_sips: bool,
     /// RFC 3261 T1.
     pub t1: Duration,
     /// RFC 3261 T2.
@@ -105,6 +109,31 @@ pub struct Sip {
     pub t4: Duration,
     /// Value of the Server header; `None` sends none.
     pub server_header: Option<String>,
+}
+
+/// Of `[sip]`: what messages and connections may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipLimits {
+    /// Octets of one message with its body.
+    pub message_size_max: u64,
+    /// Octets of start-line and header fields of one message.
+    pub header_size_max: u64,
+    /// Parts of one body, nested ones counted.
+    pub body_parts_max: u32,
+    /// Multiparts within multiparts.
+    pub body_depth_max: u32,
+    /// Octets of one metadata document.
+    pub metadata_size_max: u64,
+    /// Elements within elements of one metadata document.
+    pub metadata_depth_max: u32,
+    /// How long a message or a TLS handshake may take to arrive on a connection.
+    pub message_timeout: Duration,
+    /// Open connections, TCP and TLS together.
+    pub connections_max: u32,
+    /// Open connections from one address.
+    pub connections_per_source_max: u32,
+    /// Silence after which a connection that no call uses is closed.
+    pub connection_idle_timeout: Duration,
 }
 
 /// One address SIP listens on.
@@ -123,6 +152,19 @@ pub enum SipTransport {
     Udp,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl SipTransport {
+    /// The name as the file has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// The address that peers are told for SIP.
@@ -142,6 +184,132 @@ pub enum PlainInvite {
     Accept,
     /// 403.
     Refuse,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificate chain, PEM, our own certificate first; `None` where nothing listens on TLS.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM; `None` where nothing listens on TLS.
+    pub key: Option<PathBuf>,
+    /// Whether a client shows a certificate.
+    pub client_certificates: ClientCertificates,
+    /// The authorities that peers' certificates come from, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Names of which a client's certificate must have one.
+    pub client_names: Names,
+}
+
+/// Whether a TLS client shows a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// It is not asked for one.
+    Off,
+    /// It is asked, and may have none.
+    Optional,
+    /// Without one there is no connection.
+    Required,
+}
+
+/// Names that are allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Every name: `*`.
+    Any,
+    /// These.
+    These(Vec<String>),
+}
+
+/// `[access]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Addresses that may send at all.
+    pub allow: Vec<Prefix>,
+    /// What becomes of a peer that no profile names.
+    pub unknown_peers: UnknownPeers,
+    /// Requests outside a call, and connections, of one address in a second.
+    pub requests_per_second: u32,
+    /// How many of them at once.
+    pub requests_burst: u32,
+}
+
+/// An address, or all whose first bits are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The address; the bits behind the prefix are 0.
+    pub address: IpAddr,
+    /// How many bits count.
+    pub bits: u8,
+}
+
+/// What becomes of a peer that no profile names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownPeers {
+    /// It is recorded as `[sip]` says.
+    Accept,
+    /// 403.
+    Refuse,
+}
+
+/// `[digest]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The realm of challenges and of the credentials.
+    pub realm: String,
+    /// The file with the users' hashes; `None` where nobody is asked.
+    pub credentials: Option<PathBuf>,
+    /// What is offered, the preferred one first; never empty.
+    pub algorithms: Vec<DigestAlgorithm>,
+    /// How long a nonce is good.
+    pub nonce_lifetime: Duration,
+}
+
+/// A hash of Digest (RFC 8760).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DigestAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512/256.
+    Sha512_256,
+    /// MD5, for clients that know nothing better.
+    Md5,
+}
+
+impl DigestAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha512_256, Self::Md5];
+
+    /// The name as the file has it, and SIP.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha512_256 => "SHA-512-256",
+            Self::Md5 => "MD5",
+        }
+    }
+}
+
+/// `[[peer]]`. It is meant where the address, the certificate and the user fit, of those that are
+/// stated; one at least is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What it is called in logs and manifests.
+    pub name: String,
+    /// Addresses it sends from; empty: any.
+    pub addresses: Vec<Prefix>,
+    /// Names in its certificate; `None`: no certificate is asked for.
+    pub certificates: Option<Names>,
+    /// Users that it may authenticate as; `None`: no credentials are asked for.
+    pub users: Option<Names>,
+    /// Refuse what RFC 7866 does not allow.
+    pub strict: bool,
+    /// What an INVITE without any mark of SIPREC gets.
+    pub plain_invite: PlainInvite,
+    /// Labels of media lines that have none, in the order of the lines.
+    pub labels: Vec<String>,
+    /// Encodings that are recorded, the preferred one first; empty: all.
+    pub codecs: Vec<String>,
 }
 
 /// `[media]`

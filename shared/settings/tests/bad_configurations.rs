@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use holdfast_settings::{Machine, Settings};
+use holdfast_settings::{Machine, Names, PlainInvite, Settings};
 
 #[test]
 fn text_that_is_not_toml_is_refused_with_its_line() {
@@ -47,8 +47,20 @@ fn unknown_keys_name_the_nearest_known_one() {
             "line 1: tick: no such key; did you mean media.tick?",
         ),
         (
-            "[tls]\nkey = 1",
-            "line 1: tls: no such key; `holdfast config default` lists all",
+            "[http]\nkey = 1",
+            "line 1: http: no such key; `holdfast config default` lists all",
+        ),
+        (
+            "[sip]\ntcp_connections_max = 1",
+            "line 2: sip.tcp_connections_max: no such key; did you mean sip.connections_max?",
+        ),
+        (
+            "[[peer]]\nname = \"a\"\nadresses = [\"192.0.2.1\"]",
+            "line 3: peer[0].adresses: no such key; did you mean peer[0].addresses?",
+        ),
+        (
+            "[peers]\nname = \"a\"",
+            "line 1: peers: no such key; did you mean peer?",
         ),
         (
             "[node]\nxyzzy = {a = 1}",
@@ -138,7 +150,14 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("sip", "retry_after", "\"0 s\"", "1 s to 1 h"),
     ("sip", "message_size_max", "\"256 KB\"", "8 KiB to 16 MiB"),
     ("sip", "message_size_max", "\"256\"", "8 KiB to 16 MiB"),
-    ("sip", "tcp_connections_max", "0", "1 to 100000"),
+    ("sip", "connections_max", "0", "1 to 100000"),
+    ("sip", "connections_per_source_max", "0", "1 to 100000"),
+    ("sip", "connection_idle_timeout", "\"31 s\"", "32 s to 1 d"),
+    ("sip", "message_timeout", "\"0 s\"", "1 s to 5 min"),
+    ("sip", "header_size_max", "\"2 MiB\"", "4 KiB to 1 MiB"),
+    ("sip", "body_parts_max", "1", "2 to 256"),
+    ("sip", "body_depth_max", "17", "1 to 16"),
+    ("sip", "metadata_depth_max", "7", "8 to 256"),
     ("sip", "t1", "\"500\"", "100 ms to 5 s"),
     ("sip", "t1", "\"0.5 s\"", "100 ms to 5 s"),
     ("sip", "t1", "\"-500 ms\"", "100 ms to 5 s"),
@@ -148,6 +167,40 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"a\\r\\nb\"",
         "0 to 64 printable ASCII characters",
     ),
+    (
+        "tls",
+        "client_certificates",
+        "\"on\"",
+        "\"off\", \"optional\", \"required\"",
+    ),
+    (
+        "tls",
+        "client_names",
+        "[]",
+        "names of hosts or domains, such as \"sbc.example.com\", or \"*\"",
+    ),
+    ("access", "allow", "[]", PREFIX),
+    (
+        "access",
+        "unknown_peers",
+        "\"ask\"",
+        "\"accept\", \"refuse\"",
+    ),
+    ("access", "requests_per_second", "0", "1 to 100000"),
+    ("access", "requests_burst", "0", "1 to 1000000"),
+    (
+        "digest",
+        "realm",
+        "\"a\\\"b\"",
+        "1 to 64 letters, digits, spaces and any of - _ . @ :",
+    ),
+    (
+        "digest",
+        "algorithms",
+        "[]",
+        "\"SHA-256\", \"SHA-512-256\", \"MD5\"",
+    ),
+    ("digest", "nonce_lifetime", "\"5 s\"", "10 s to 1 d"),
     (
         "media",
         "ingest",
@@ -216,6 +269,8 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
     ),
     ("log", "format", "\"xml\"", "\"text\", \"json\""),
 ];
+const PREFIX: &str = "an IP address or a prefix whose further bits are 0, such as \"192.0.2.7\" or \
+                      \"2001:db8::/32\"";
 const HOST: &str = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
 const INTERFACE: &str = "\"auto\" or the name of a network interface, such as \"eth0\"";
 const PORTS: &str = "an even first and a higher, odd last port within 1024 to 65535, \
@@ -254,7 +309,7 @@ fn listening_addresses() {
         "udp:0.0.0.0:0",
         "udp:0.0.0.0:65536",
         "UDP:0.0.0.0:5060",
-        "tls:0.0.0.0:5061",
+        "tls:recorder.example.com:5061",
         "udp:::5060",
         "udp:recorder.example.com:5060",
         "udp:239.1.1.1:5060",
@@ -262,8 +317,8 @@ fn listening_addresses() {
         assert_eq!(
             refusal(&format!("[sip]\nlisten = [\n  \"{text}\",\n]")),
             format!(
-                "line 3: sip.listen[0] = \"{text}\": allowed: udp or tcp, an IP address, a port \
-                 from 1 to 65535, such as \"udp:192.0.2.1:5060\" or \"tcp:[::]:5060\""
+                "line 3: sip.listen[0] = \"{text}\": allowed: udp, tcp or tls, an IP address, \
+                 a port from 1 to 65535, such as \"udp:192.0.2.1:5060\" or \"tcp:[::]:5060\""
             )
         );
     }
@@ -342,6 +397,41 @@ const CLASHES: &[(&str, &str)] = &[
                  \"90 s\"; {order}",
     ),
     (
+        "[sip]\nlisten = [\"tcp:0.0.0.0:5061\", \"tls:0.0.0.0:5061\"]\n\
+             [tls]\ncertificate = \"a\"\nkey = \"b\"",
+        "line 2: sip.listen[1] = \"tls:0.0.0.0:5061\": \"tcp:0.0.0.0:5061\" has taken it \
+                 already; {own}",
+    ),
+    (
+        "[sip]\nlisten = [\"tls:0.0.0.0:5061\"]\n[tls]\nkey = \"b\"",
+        "tls.certificate = \"\": sip.listen[0] needs it; name a PEM file, or take the tls address \
+             out",
+    ),
+    (
+        "[tls]\nclient_certificates = \"required\"",
+        "line 2: tls.client_certificates = \"required\": tls.client_ca is empty; name a PEM file \
+             with the authorities that clients' certificates come from",
+    ),
+    (
+        "[digest]\nalgorithms = [\"MD5\", \"MD5\"]",
+        "line 2: digest.algorithms[1] = \"MD5\": it stands there twice; name each once",
+    ),
+    (
+        "[[peer]]\nname = \"a\"\ncertificates = [\"*\"]",
+        "line 3: peer[0].certificates = [\"*\"]: tls.client_certificates is \"off\"; set it to \
+             \"optional\" or \"required\"",
+    ),
+    (
+        "[[peer]]\nname = \"a\"\nusers = [\"u\"]",
+        "line 3: peer[0].users = [\"u\"]: digest.credentials is empty; name the file with the \
+             users' hashes",
+    ),
+    (
+        "[[peer]]\nname = \"a\"\naddresses = [\"::1\"]\n\
+             [[peer]]\nname = \"a\"\naddresses = [\"::2\"]",
+        "line 5: peer[1].name = \"a\": another peer is called so; give each its own name",
+    ),
+    (
         "[recordings]\ndir = \"var/state/journal\"",
         "line 2: recordings.dir = \"var/state/journal\": journal.dir is the same path; give \
              each a path of its own",
@@ -368,6 +458,64 @@ fn addresses_that_can_be_bound_together_are_taken() {
     ] {
         Settings::from_toml(&format!("[sip]\nlisten = {listen}")).unwrap();
     }
+}
+
+#[test]
+fn peers_that_cannot_be_told_apart_or_are_misspelt_are_refused() {
+    let peer = |lines: &str| refusal(&format!("[[peer]]\nname = \"a\"\n{lines}\n"));
+    for (lines, expected) in [
+        (
+            "",
+            "line 1: peer[0] = \"a\": allowed: at least one of addresses, certificates and users, \
+             so that it can be told from others",
+        ),
+        (
+            "addresses = [\"192.0.2.0/33\"]",
+            "line 3: peer[0].addresses[0] = \"192.0.2.0/33\": allowed: {prefix}",
+        ),
+        (
+            "addresses = [\"192.0.2.1/24\"]",
+            "line 3: peer[0].addresses[0] = \"192.0.2.1/24\": allowed: {prefix}",
+        ),
+        (
+            "addresses = [\"::1\"]\nmode = \"loose\"",
+            "line 4: peer[0].mode = \"loose\": allowed: \"default\", \"strict\", \"lenient\"",
+        ),
+        (
+            "addresses = [\"::1\"]\ncodecs = [\"PCMA/8000\"]",
+            "line 4: peer[0].codecs[0] = \"PCMA/8000\": allowed: 1 to 64 letters, digits, hyphens, \
+             points, plus signs and underscores",
+        ),
+        (
+            "addresses = \"::1\"",
+            "line 3: peer[0].addresses = \"::1\": a text; allowed: a list such as \
+             [\"192.0.2.0/24\"]",
+        ),
+    ] {
+        assert_eq!(peer(lines), expected.replace("{prefix}", PREFIX), "{lines}");
+    }
+    assert_eq!(
+        refusal("peer = [1]"),
+        "line 1: peer[0] = 1: a whole number; allowed: a table"
+    );
+}
+
+#[test]
+fn a_peer_has_what_it_says_and_else_what_sip_says() {
+    let text = "[sip]\nstrict = true\n[digest]\ncredentials = \"users\"\n\
+                [[peer]]\nname = \"a\"\naddresses = [\"192.0.2.0/24\", \"2001:db8::1\"]\n\
+                [[peer]]\nname = \"b\"\nusers = [\"*\"]\nmode = \"lenient\"\n\
+                plain_invite = \"accept\"\nlabels = [\"agent\"]\n";
+    let settings = Settings::from_toml(text).unwrap();
+    let [a, b] = settings.peers.as_slice() else {
+        panic!("{:?}", settings.peers);
+    };
+    assert!(a.strict && a.plain_invite == PlainInvite::Refuse && a.users.is_none());
+    let bits: Vec<u8> = a.addresses.iter().map(|prefix| prefix.bits).collect();
+    assert_eq!(bits, [24, 128]);
+    assert!(!b.strict && b.plain_invite == PlainInvite::Accept && b.users == Some(Names::Any));
+    let again = Settings::from_toml(&settings.to_toml()).unwrap();
+    assert_eq!(again.peers, settings.peers);
 }
 
 #[test]

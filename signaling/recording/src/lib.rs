@@ -3,6 +3,7 @@
 //! [`recorder`] is the call logic that owns the rest: it is fed SIP messages, what the media engine
 //! says, and time.
 
+pub mod admission;
 pub mod fuzz;
 pub mod limits;
 pub mod metadata;

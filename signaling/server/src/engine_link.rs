@@ -13,10 +13,10 @@ use tokio_seqpacket::UnixSeqpacket;
 use tracing::{debug, error, info, warn};
 
 use crate::chain;
+use crate::incoming::Incoming;
 use crate::limits::{
     ENGINE_ABSENT_LONG, ENGINE_QUEUE_SIZE_MAX, ENGINE_RETRY_MAX, ENGINE_RETRY_MIN,
 };
-use crate::server::Incoming;
 
 /// The sending end of one connection; each connection has its own, so that nothing meant for one
 /// leaves on the next.

@@ -6,6 +6,7 @@
 
 mod clock;
 mod engine_link;
+mod incoming;
 mod lifeline;
 mod limits;
 mod notices;
@@ -13,9 +14,11 @@ mod operator_socket;
 mod recorder_config;
 mod server;
 mod tcp;
+mod tls;
 mod udp;
 
-pub use server::{Server, StartError};
+pub use server::{Reloader, Server, StartError};
+pub use tls::TlsError;
 
 /// The error and what caused it, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

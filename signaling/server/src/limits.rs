@@ -21,11 +21,18 @@ pub const UDP_BUFFER_SIZE: usize = 4 * 1024 * 1024;
 /// Messages that wait to leave on one connection; a peer that reads no faster is cut off.
 pub const CONNECTION_QUEUE_MAX: usize = 256;
 
-/// Octets read from a connection at a time.
-pub const READ_SIZE: usize = 16 * 1024;
+/// Octets read from a connection at a time: as long as it is open, each has such a buffer.
+pub const READ_SIZE: usize = 4 * 1024;
 
 /// How long one message may take to leave on a connection.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Silence on a connection after which the kernel asks whether the peer is still there.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// Pause between two such questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Questions without an answer after which the connection is given up.
+pub const KEEPALIVE_PROBES: u32 = 6;
 
 /// How long a connection of ours may take to come about: less than a transaction waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -39,6 +46,13 @@ pub const OPERATORS_MAX: usize = 16;
 
 /// Silence after which an operator's connection is closed.
 pub const OPERATOR_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Days before our certificate expires from which on starts and reloads warn.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
+
+/// Log lines a second that peers can cause, and how many at once; what is beyond is counted.
+pub const PEER_LINES_PER_SECOND: u32 = 5;
+/// See [`PEER_LINES_PER_SECOND`].
+pub const PEER_LINES_BURST: u32 = 50;
 
 /// Octets that wait for the engine. One that lets so much wait is taken for hung, and the
 /// connection is made anew.

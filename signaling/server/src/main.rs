@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use holdfast_settings::{LogFormat, Settings};
-use holdfast_signaling::{Server, chain};
+use holdfast_signaling::{Reloader, Server, StartError, chain};
+use holdfast_sip::Transport;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -47,6 +48,11 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(&settings)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever wrote the settings has to do something about it.
+        Err(error) if matches!(error.downcast_ref(), Some(StartError::Files(_))) => {
+            eprintln!("holdfast-signaling: {}", chain(error.as_ref()));
+            ExitCode::from(2)
+        }
         Err(error) => {
             error!(error = chain(error.as_ref()), "signaling does not run");
             ExitCode::FAILURE
@@ -67,9 +73,15 @@ async fn run(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         let port = address.port();
-        info!(%address, "point an SRC to sip:{host}:{port};transport={transport}");
+        match transport {
+            // RFC 5630: that is what sips means; transport=tls is no more.
+            Transport::Tls => info!(%address, "point an SRC to sips:{host}:{port}"),
+            Transport::Udp | Transport::Tcp => {
+                info!(%address, "point an SRC to sip:{host}:{port};transport={transport}");
+            }
+        }
     }
-    tokio::spawn(explain_hangups(hangup));
+    tokio::spawn(reload(hangup, server.reloader()));
     server.run(stop(terminate, interrupt)).await;
     Ok(())
 }
@@ -104,9 +116,11 @@ async fn stop(mut terminate: Signal, mut interrupt: Signal) {
     });
 }
 
-async fn explain_hangups(mut hangup: Signal) {
+/// SIGHUP: certificates and credentials are read again, settings are not.
+async fn reload(mut hangup: Signal, reloader: Reloader) {
     while hangup.recv().await.is_some() {
-        info!("settings are read at start; running calls are not touched");
+        info!("reading certificates and credentials again; other settings are read at start");
+        reloader.reload().await;
     }
 }
 

@@ -1,11 +1,111 @@
-//! What the recorder says, as log lines.
+//! What happens, as log lines. Those that a peer can cause at will are bounded.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use holdfast_recording::admission::Bucket;
 use holdfast_recording::recorder::{Notice, Statistics};
+use holdfast_units::MonoTime;
 use tracing::{debug, error, info, warn};
 
-/// Logs one notice.
-pub fn log(notice: &Notice) {
+use crate::limits::{PEER_LINES_BURST, PEER_LINES_PER_SECOND};
+
+/// The log, as far as it has a memory.
+#[derive(Debug)]
+pub struct Log {
+    /// Lines that peers cause.
+    lines: Bucket,
+    /// Lines that were left out since the last counts.
+    left_out: u64,
+    handshakes_failed: u64,
+    connections_refused: u64,
+    connections_displaced: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            lines: Bucket::new(MonoTime::ZERO, PEER_LINES_PER_SECOND, PEER_LINES_BURST),
+            left_out: 0,
+            handshakes_failed: 0,
+            connections_refused: 0,
+            connections_displaced: 0,
+        }
+    }
+}
+
+impl Log {
+    /// Logs one notice.
+    pub fn notice(&mut self, now: MonoTime, notice: &Notice) {
+        let by_peer = matches!(
+            notice,
+            Notice::InviteRefused { .. }
+                | Notice::RequestRefused { .. }
+                | Notice::ChangeRefused { .. }
+        );
+        if !by_peer || self.has_room(now) {
+            log(notice);
+        }
+    }
+
+    /// A peer and we did not come to terms about TLS.
+    pub fn handshake_failed(&mut self, now: MonoTime, peer: SocketAddr, why: &str) {
+        self.handshakes_failed += 1;
+        if self.has_room(now) {
+            info!(%peer, why, "TLS handshake failed");
+        }
+    }
+
+    /// A connection was closed as soon as it was there.
+    pub fn connection_refused(&mut self, now: MonoTime, peer: SocketAddr, cause: &dyn Display) {
+        self.connections_refused += 1;
+        if self.has_room(now) {
+            warn!(%peer, %cause, "connection refused");
+        }
+    }
+
+    /// A connection that never brought a request was closed for a new one.
+    pub fn connection_displaced(&mut self, now: MonoTime, peer: SocketAddr) {
+        self.connections_displaced += 1;
+        if self.has_room(now) {
+            warn!(%peer, "all connections are taken: a silent one is closed for this one");
+        }
+    }
+
+    /// Logs the counts.
+    pub fn statistics(&mut self, statistics: &Statistics, junk: u64) {
+        log_statistics(statistics);
+        let admission = &statistics.admission;
+        info!(
+            challenged = admission.challenged,
+            forbidden = admission.forbidden,
+            too_fast = admission.too_fast,
+            junk,
+            handshakes_failed = self.handshakes_failed,
+            connections_refused = self.connections_refused,
+            connections_displaced = self.connections_displaced,
+            lines_left_out = std::mem::take(&mut self.left_out),
+            "refused"
+        );
+    }
+
+    fn has_room(&mut self, now: MonoTime) -> bool {
+        let has_room = self.lines.take(now);
+        self.left_out += u64::from(!has_room);
+        has_room
+    }
+}
+
+fn log(notice: &Notice) {
     match notice {
+        Notice::RequestRefused {
+            method,
+            peer,
+            status,
+            cause,
+        } => {
+            info!(%method, %peer, status = status.code(), %cause, "request refused");
+        }
         Notice::CallStarted {
             recording,
             call_id,
@@ -102,8 +202,7 @@ fn log_engine(notice: &Notice) {
     }
 }
 
-/// Logs the counts.
-pub fn log_statistics(statistics: &Statistics) {
+fn log_statistics(statistics: &Statistics) {
     let [_, r1xx, r2xx, r3xx, r4xx, r5xx, r6xx] = statistics.responses;
     info!(
         calls = statistics.calls,

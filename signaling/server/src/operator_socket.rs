@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
+use crate::incoming::Incoming;
 use crate::limits::{ACCEPT_PAUSE, OPERATOR_IDLE_MAX, OPERATORS_MAX, WRITE_TIMEOUT};
-use crate::server::Incoming;
 
 /// Takes commands until the process ends.
 pub async fn run(path: PathBuf, inbox: Sender<Incoming>) {

@@ -2,8 +2,13 @@
 
 use std::net::SocketAddr;
 
+use holdfast_recording::admission::{AdmissionConfig, Names, PeerConfig, Prefix};
 use holdfast_recording::recorder::RecorderConfig;
-use holdfast_settings::{Advertise, MediaAddress, PlainInvite, Settings};
+use holdfast_settings::{
+    Advertise, DigestAlgorithm, MediaAddress, Peer, PlainInvite, Settings, SettingsError,
+    UnknownPeers,
+};
+use holdfast_sip::digest::{Algorithm, Credentials, DigestConfig};
 use holdfast_sip::endpoint::Advertised;
 use holdfast_sip::transaction::Timers;
 use holdfast_sip::{EndpointConfig, Limits, Transport};
@@ -13,18 +18,20 @@ pub fn of(
     settings: &Settings,
     listeners: &[(Transport, SocketAddr)],
     tag_secret: u64,
+    credentials: Credentials,
 ) -> RecorderConfig {
-    let sip = &settings.sip;
+    let (sip, bounds) = (&settings.sip, &settings.sip.limits);
     let base = RecorderConfig::default();
     let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let calls_max = count(u64::from(sip.max_calls));
     let limits = Limits {
-        body_bytes_max: count(sip.message_size_max),
+        head_bytes_max: count(bounds.header_size_max),
+        body_bytes_max: count(bounds.message_size_max),
+        message_duration_max: bounds.message_timeout,
         // Dialogs live on until their BYE is answered; those beyond max_calls get their 503 from
         // the recorder.
         dialogs_max: calls_max.saturating_mul(2).saturating_add(64),
         transactions_max: calls_max.saturating_mul(16).saturating_add(1_024),
-        ..Limits::default()
     };
     RecorderConfig {
         endpoint: EndpointConfig {
@@ -41,6 +48,10 @@ pub fn of(
             tag_secret,
             ..base.endpoint
         },
+        admission: admission(settings, credentials),
+        body_parts_max: count(u64::from(bounds.body_parts_max)),
+        body_depth_max: count(u64::from(bounds.body_depth_max)),
+        metadata_depth_max: count(u64::from(bounds.metadata_depth_max)),
         is_strict: sip.strict,
         takes_plain_invites: sip.plain_invite == PlainInvite::Accept,
         starts_paused: sip.start_paused,
@@ -49,12 +60,79 @@ pub fn of(
         call_duration_max: sip.call_duration_max,
         session_expires: sip.session_expires,
         session_expires_min: sip.session_expires_min,
-        metadata_bytes_max: count(sip.metadata_size_max),
+        metadata_bytes_max: count(bounds.metadata_size_max),
         media_address: match settings.media.address {
             MediaAddress::Auto => None,
             MediaAddress::Address(address) => Some(address),
         },
         port_quarantine: settings.media.port_quarantine,
+        ..base
+    }
+}
+
+/// Reads the file with the users' secrets.
+///
+/// # Errors
+///
+/// It cannot be read, or has a line that is no credential.
+pub fn credentials(settings: &Settings) -> Result<Credentials, SettingsError> {
+    let mut credentials = Credentials::default();
+    for line in settings.read_credentials()? {
+        credentials.insert(&line.user, algorithm(line.algorithm), &line.hash);
+    }
+    Ok(credentials)
+}
+
+fn admission(settings: &Settings, credentials: Credentials) -> AdmissionConfig {
+    let (access, digest) = (&settings.access, &settings.digest);
+    AdmissionConfig {
+        allow: prefixes(&access.allow),
+        takes_unknown_peers: access.unknown_peers == UnknownPeers::Accept,
+        requests_per_second: access.requests_per_second,
+        requests_burst: access.requests_burst,
+        retry_after: settings.sip.retry_after,
+        client_names: names(&settings.tls.client_names),
+        requires_sips: settings.sip.require_sips,
+        digest: digest.credentials.as_ref().map(|_| DigestConfig {
+            realm: digest.realm.clone(),
+            algorithms: digest.algorithms.iter().copied().map(algorithm).collect(),
+            nonce_lifetime: digest.nonce_lifetime,
+            credentials,
+        }),
+        peers: settings.peers.iter().map(peer).collect(),
+    }
+}
+
+fn peer(peer: &Peer) -> PeerConfig {
+    PeerConfig {
+        name: peer.name.clone(),
+        addresses: prefixes(&peer.addresses),
+        certificates: peer.certificates.as_ref().map(names),
+        users: peer.users.as_ref().map(names),
+        is_strict: peer.strict,
+        takes_plain_invites: peer.plain_invite == PlainInvite::Accept,
+        labels: peer.labels.clone(),
+        codecs: peer.codecs.clone(),
+    }
+}
+
+fn prefixes(prefixes: &[holdfast_settings::Prefix]) -> Vec<Prefix> {
+    let of = |prefix: &holdfast_settings::Prefix| Prefix::new(prefix.address, prefix.bits);
+    prefixes.iter().map(of).collect()
+}
+
+fn names(names: &holdfast_settings::Names) -> Names {
+    match names {
+        holdfast_settings::Names::Any => Names::Any,
+        holdfast_settings::Names::These(names) => Names::These(names.clone()),
+    }
+}
+
+const fn algorithm(algorithm: DigestAlgorithm) -> Algorithm {
+    match algorithm {
+        DigestAlgorithm::Sha256 => Algorithm::Sha256,
+        DigestAlgorithm::Sha512_256 => Algorithm::Sha512_256,
+        DigestAlgorithm::Md5 => Algorithm::Md5,
     }
 }
 
@@ -87,7 +165,7 @@ mod tests {
             (Transport::Udp, "0.0.0.0:5062".parse().unwrap()),
             (Transport::Udp, "[::]:5060".parse().unwrap()),
         ];
-        let config = of(&settings, &listeners, 1);
+        let config = of(&settings, &listeners, 1, Credentials::default());
         let [only] = config.endpoint.advertised.as_slice() else {
             panic!("{:?}", config.endpoint.advertised);
         };
@@ -99,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_defaults_of_both_sides_agree() {
-        let config = of(&Settings::default(), &[], 0);
+        let config = of(&Settings::default(), &[], 0, Credentials::default());
         let own = RecorderConfig::default();
         assert_eq!(config.calls_max, own.calls_max);
         assert_eq!(config.call_duration_max, own.call_duration_max);
@@ -110,5 +188,19 @@ mod tests {
         assert_eq!(config.endpoint.timers, own.endpoint.timers);
         assert_eq!(config.endpoint.retry_after, own.endpoint.retry_after);
         assert!(!config.is_strict && !config.takes_plain_invites && !config.starts_paused);
+        assert_eq!(config.body_parts_max, own.body_parts_max);
+        assert_eq!(config.body_depth_max, own.body_depth_max);
+        assert_eq!(config.metadata_depth_max, own.metadata_depth_max);
+        let (admission, own_admission) = (&config.admission, &own.admission);
+        assert_eq!(admission.allow, own_admission.allow);
+        assert_eq!(
+            admission.requests_per_second,
+            own_admission.requests_per_second
+        );
+        assert_eq!(admission.requests_burst, own_admission.requests_burst);
+        let (limits, own_limits) = (&config.endpoint.limits, &own.endpoint.limits);
+        assert_eq!(limits.head_bytes_max, own_limits.head_bytes_max);
+        assert_eq!(limits.body_bytes_max, own_limits.body_bytes_max);
+        assert_eq!(limits.message_duration_max, own_limits.message_duration_max);
     }
 }

@@ -1,64 +1,39 @@
 //! The one task that owns the recorder, and the tasks around it.
 
+mod connections;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
-use holdfast_control::FromEngine;
-use holdfast_control::operator::{Answer, Command};
 use holdfast_recording::recorder::{Output, Recorder};
-use holdfast_settings::{Settings, SipListen, SipTransport};
+use holdfast_settings::{Settings, SettingsError, SipListen, SipTransport};
+use holdfast_sip::connections::Connections;
+use holdfast_sip::datagram::{Datagram, classify};
 use holdfast_sip::endpoint::Owner;
-use holdfast_sip::stream::BrokenStream;
 use holdfast_sip::{Bytes, Entropy, Flow, FlowInfo, Target, Transport};
-use holdfast_units::MonoTime;
-use tokio::net::{TcpListener, TcpStream};
+use holdfast_units::{MonoTime, WallTime};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::oneshot;
 use tokio::task::LocalSet;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::engine_link::{self, EngineSender};
+use crate::incoming::Incoming;
 use crate::lifeline::Lifelines;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTION_QUEUE_MAX, DATAGRAM_SIZE_MAX, INBOX_MAX, STATISTICS_INTERVAL,
+    ACCEPT_PAUSE, CERTIFICATE_WARNING_DAYS, DATAGRAM_SIZE_MAX, INBOX_MAX, STATISTICS_INTERVAL,
     TURN_BUDGET,
 };
+use crate::notices::Log;
 use crate::tcp::{self, Outgoing};
+use crate::tls::{Tls, TlsError};
 use crate::udp::UdpPort;
-use crate::{notices, operator_socket, recorder_config};
-
-/// What arrived.
-#[derive(Debug)]
-pub enum Incoming {
-    Message {
-        flow: Flow,
-        info: FlowInfo,
-        bytes: Vec<u8>,
-    },
-    Broken {
-        flow: Flow,
-        info: FlowInfo,
-        broken: BrokenStream,
-    },
-    Accepted {
-        stream: TcpStream,
-        remote: SocketAddr,
-    },
-    Closed(Flow),
-    Unsent(Owner),
-    EngineUp(EngineSender),
-    Engine(FromEngine),
-    EngineGone,
-    Command {
-        command: Command,
-        answer: oneshot::Sender<Answer>,
-    },
-}
+use crate::{chain, operator_socket, recorder_config};
+use connections::Connection;
 
 /// Why the process does not run.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +54,24 @@ pub enum StartError {
     /// The system has no random numbers.
     #[error("the system has no random numbers")]
     Random,
+    /// A file that the settings name cannot be used.
+    #[error("a file that the settings name cannot be used")]
+    Files(#[from] SettingsError),
+    /// The files of `[tls]` do not go together.
+    #[error("the files of [tls] cannot be used")]
+    Tls(#[from] TlsError),
+}
+
+/// Has the files of the settings read again while the server runs.
+#[derive(Clone, Debug)]
+pub struct Reloader(Sender<Incoming>);
+
+impl Reloader {
+    /// New connections and requests get what the files say from now on; what is wrong with them is
+    /// logged, and then all stays as it is.
+    pub async fn reload(&self) {
+        let _ = self.0.send(Incoming::Reload).await;
+    }
 }
 
 /// The process with its sockets bound.
@@ -87,25 +80,20 @@ pub struct Server {
     clock: Clock,
     recorder: Recorder,
     udp: Vec<Rc<UdpPort>>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<(Transport, SocketAddr)>,
     connections: BTreeMap<Flow, Connection>,
-    flow_by_remote: BTreeMap<SocketAddr, Flow>,
-    connections_max: usize,
+    flow_by_remote: BTreeMap<(Transport, SocketAddr), Flow>,
+    crowd: Connections,
     setup: tcp::Setup,
     inbox: Receiver<Incoming>,
     engine: Option<EngineSender>,
-    control_socket: PathBuf,
-    operator_socket: PathBuf,
     lifelines: Lifelines,
-    shutdown_timeout: Duration,
+    log: Log,
+    /// Datagrams that were nothing like SIP.
+    junk: Rc<Cell<u64>>,
+    settings: Settings,
     next_flow: u64,
-}
-
-#[derive(Debug)]
-struct Connection {
-    outgoing: Sender<Outgoing>,
-    remote: SocketAddr,
 }
 
 impl Server {
@@ -113,8 +101,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// An address is taken, or not on this machine.
+    /// An address is taken, or not on this machine; a file that the settings name cannot be used.
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        // Before anything is taken from the process before: with bad files this one does not run.
+        let tls = read_tls(settings, clock.wall())?;
+        let credentials = recorder_config::credentials(settings)?;
         let mut secret = [0; 8];
         getrandom::fill(&mut secret).map_err(|_| StartError::Random)?;
         let control_socket = &settings.node.control_socket;
@@ -135,11 +127,11 @@ impl Server {
                     udp.push(Rc::new(port));
                     bound
                 }
-                SipTransport::Tcp => {
+                SipTransport::Tcp | SipTransport::Tls => {
                     let listener = tcp::listen(listen.address, kept).map_err(fault)?;
                     let bound = listener.local_addr().map_err(fault)?;
-                    lifelines.keep(Transport::Tcp, bound, &listener);
-                    listeners.push(listener);
+                    lifelines.keep(transport_of(listen), bound, &listener);
+                    listeners.push((transport_of(listen), listener));
                     bound
                 }
             };
@@ -148,11 +140,11 @@ impl Server {
         lifelines
             .begin(control_socket)
             .map_err(StartError::Lifeline)?;
-        let clock = Clock::start();
-        let config = recorder_config::of(settings, &addresses, u64::from_le_bytes(secret));
+        let secret = u64::from_le_bytes(secret);
+        let config = recorder_config::of(settings, &addresses, secret, credentials);
         let limits = config.endpoint.limits.clone();
         let (sender, inbox) = channel(INBOX_MAX);
-        let idle_timeout = settings.sip.tcp_idle_timeout;
+        let bounds = &settings.sip.limits;
         Ok(Self {
             clock,
             recorder: Recorder::new(config, Box::new(SystemEntropy), clock.wall()),
@@ -163,25 +155,34 @@ impl Server {
             addresses,
             connections: BTreeMap::new(),
             flow_by_remote: BTreeMap::new(),
-            connections_max: settings.sip.tcp_connections_max as usize,
+            crowd: Connections::new(
+                bounds.connections_max as usize,
+                bounds.connections_per_source_max as usize,
+            ),
             setup: tcp::Setup {
                 clock,
                 limits,
-                idle_timeout,
+                idle_timeout: bounds.connection_idle_timeout,
+                tls,
                 inbox: sender,
             },
             inbox,
             engine: None,
-            operator_socket: settings.node.operator_socket.clone(),
-            control_socket: control_socket.clone(),
             lifelines,
-            shutdown_timeout: settings.lifecycle.shutdown_timeout,
+            log: Log::default(),
+            junk: Rc::default(),
+            settings: settings.clone(),
         })
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.addresses
+    }
+
+    /// A way to have the files read again.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.setup.inbox.clone())
     }
 
     /// Runs until `stop` is ready and all that runs has ended, or the time for that is over.
@@ -200,11 +201,12 @@ impl Server {
             self.perform();
             let now = self.clock.now();
             if let Some(since) = stopped_at
-                && (self.recorder.is_finished() || now.since(since) >= self.shutdown_timeout)
+                && (self.recorder.is_finished()
+                    || now.since(since) >= self.settings.lifecycle.shutdown_timeout)
             {
                 break;
             }
-            let last = stopped_at.map(|since| since + self.shutdown_timeout);
+            let last = stopped_at.map(|since| since + self.settings.lifecycle.shutdown_timeout);
             let due = self.recorder.poll_timeout().into_iter().chain(last).min();
             if due.is_some_and(|due| due <= now) {
                 // A flood must not stop time.
@@ -225,14 +227,15 @@ impl Server {
                     self.take_arrivals();
                 }
                 () = tokio::time::sleep_until(due) => {}
-                _ = statistics.tick() => notices::log_statistics(&self.recorder.statistics()),
+                _ = statistics.tick() => self.log.statistics(&self.recorder.statistics(), self.junk.get()),
             }
         }
         self.finish();
     }
 
-    fn finish(&self) {
-        notices::log_statistics(&self.recorder.statistics());
+    fn finish(&mut self) {
+        self.log
+            .statistics(&self.recorder.statistics(), self.junk.get());
         match self.recorder.is_finished() {
             true => info!("all calls are ended"),
             false => warn!("stopped before every call was ended and published"),
@@ -242,14 +245,16 @@ impl Server {
 
     fn start_tasks(&mut self) {
         for (port, flow) in self.udp.iter().cloned().zip(0..) {
-            tokio::task::spawn_local(receive(port, Flow(flow), self.setup.inbox.clone()));
+            let (inbox, junk) = (self.setup.inbox.clone(), self.junk.clone());
+            tokio::task::spawn_local(receive(port, Flow(flow), inbox, junk));
         }
-        for listener in std::mem::take(&mut self.listeners) {
-            tokio::task::spawn_local(accept(listener, self.setup.inbox.clone()));
+        for (transport, listener) in std::mem::take(&mut self.listeners) {
+            let inbox = self.setup.inbox.clone();
+            tokio::task::spawn_local(accept(transport, listener, inbox));
         }
-        let path = self.control_socket.clone();
+        let path = self.settings.node.control_socket.clone();
         tokio::task::spawn_local(engine_link::run(path, self.setup.inbox.clone()));
-        let path = self.operator_socket.clone();
+        let path = self.settings.node.operator_socket.clone();
         tokio::task::spawn_local(operator_socket::run(path, self.setup.inbox.clone()));
     }
 
@@ -267,13 +272,25 @@ impl Server {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         match incoming {
             Incoming::Message { flow, info, bytes } => {
+                self.crowd.handle_message(flow);
                 self.recorder.handle_sip(now, wall, flow, &info, &bytes);
             }
             Incoming::Broken { flow, info, broken } => {
                 self.recorder
                     .handle_broken_stream(now, wall, flow, &info, &broken);
             }
-            Incoming::Accepted { stream, remote } => self.adopt(stream, remote),
+            Incoming::Accepted {
+                transport,
+                stream,
+                remote,
+            } => self.adopt(transport, stream, remote),
+            Incoming::Identified { flow, names } => self.recorder.handle_identity(flow, names),
+            Incoming::Handshake { remote, why } => self.log.handshake_failed(now, remote, &why),
+            Incoming::Idle { flow, answer } => {
+                // Whoever asked may be gone.
+                let _ = answer.send(self.recorder.uses_flow(flow));
+            }
+            Incoming::Reload => self.reload(),
             Incoming::Closed(flow) => {
                 self.forget(flow);
                 self.recorder.handle_flow_closed(now, wall, flow);
@@ -306,7 +323,7 @@ impl Server {
                         self.engine = None;
                     }
                 }
-                Output::Notice(notice) => notices::log(&notice),
+                Output::Notice(notice) => self.log.notice(self.clock.now(), &notice),
             }
         }
     }
@@ -321,9 +338,11 @@ impl Server {
             } => {
                 return self.send_datagram(remote, local, &bytes, owner);
             }
-            Target::Address { remote, .. } => match self.flow_by_remote.get(&remote) {
+            Target::Address {
+                transport, remote, ..
+            } => match self.flow_by_remote.get(&(transport, remote)) {
                 Some(flow) => *flow,
-                None => self.connect(remote),
+                None => self.connect(transport, remote),
             },
         };
         let queued = self.connections.get(&flow).is_some_and(|connection| {
@@ -388,51 +407,39 @@ impl Server {
         self.recorder.handle_transport_error(now, wall, owner);
     }
 
-    fn adopt(&mut self, stream: TcpStream, remote: SocketAddr) {
-        if self.connections.len() >= self.connections_max {
-            warn!(%remote, "as many connections as there may be: one more is closed");
-            return;
+    /// Takes certificates and credentials anew, or keeps what there is where anything is wrong.
+    fn reload(&mut self) {
+        match self.read_again() {
+            Ok(()) => info!("certificates and credentials have been read again"),
+            Err(error) => {
+                let error = chain(&error);
+                error!(error, "certificates and credentials stay as they were");
+            }
         }
-        let (flow, ends) = self.new_connection(remote);
-        tokio::task::spawn_local(tcp::serve(self.setup.clone(), stream, flow, ends));
     }
 
-    fn connect(&mut self, remote: SocketAddr) -> Flow {
-        let (flow, ends) = self.new_connection(remote);
-        tokio::task::spawn_local(tcp::connect(self.setup.clone(), remote, flow, ends));
-        flow
-    }
-
-    fn new_connection(&mut self, remote: SocketAddr) -> (Flow, tcp::Ends) {
-        let flow = Flow(self.next_flow);
-        self.next_flow += 1;
-        let (sender, outgoing) = channel(CONNECTION_QUEUE_MAX);
-        let ends = tcp::Ends {
-            outgoing,
-            pongs: sender.downgrade(),
-        };
-        self.connections.insert(
-            flow,
-            Connection {
-                outgoing: sender,
-                remote,
-            },
-        );
-        self.flow_by_remote.insert(remote, flow);
-        (flow, ends)
-    }
-
-    fn forget(&mut self, flow: Flow) {
-        let Some(connection) = self.connections.remove(&flow) else {
-            return;
-        };
-        if self.flow_by_remote.get(&connection.remote) == Some(&flow) {
-            self.flow_by_remote.remove(&connection.remote);
-        }
+    fn read_again(&mut self) -> Result<(), StartError> {
+        let tls = read_tls(&self.settings, self.clock.wall())?;
+        let credentials = recorder_config::credentials(&self.settings)?;
+        self.setup.tls = tls;
+        self.recorder.replace_credentials(credentials);
+        Ok(())
     }
 }
 
-async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>) {
+fn read_tls(settings: &Settings, now: WallTime) -> Result<Option<Tls>, StartError> {
+    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+    let Some(files) = settings.read_tls(seconds)? else {
+        return Ok(None);
+    };
+    let days_left = (files.expires_at - seconds) / SECONDS_PER_DAY;
+    if days_left < CERTIFICATE_WARNING_DAYS {
+        warn!(days_left, "tls.certificate expires soon");
+    }
+    Ok(Some(Tls::new(settings, files)?))
+}
+
+async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>, junk: Rc<Cell<u64>>) {
     let mut buffer = vec![0; DATAGRAM_SIZE_MAX];
     loop {
         let received = match port.receive(&mut buffer).await {
@@ -448,7 +455,12 @@ async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>) {
             remote: received.remote,
             local: received.local,
         };
-        let bytes = buffer.get(..received.size).unwrap_or_default().to_vec();
+        let bytes = buffer.get(..received.size).unwrap_or_default();
+        if matches!(classify(bytes), Datagram::Junk(_)) {
+            junk.set(junk.get() + 1);
+            continue;
+        }
+        let bytes = bytes.to_vec();
         if inbox
             .send(Incoming::Message { flow, info, bytes })
             .await
@@ -459,15 +471,16 @@ async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>) {
     }
 }
 
-async fn accept(listener: TcpListener, inbox: Sender<Incoming>) {
+async fn accept(transport: Transport, listener: TcpListener, inbox: Sender<Incoming>) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                if inbox
-                    .send(Incoming::Accepted { stream, remote })
-                    .await
-                    .is_err()
-                {
+                let accepted = Incoming::Accepted {
+                    transport,
+                    stream,
+                    remote,
+                };
+                if inbox.send(accepted).await.is_err() {
                     return;
                 }
             }
@@ -483,8 +496,11 @@ const fn transport_of(listen: &SipListen) -> Transport {
     match listen.transport {
         SipTransport::Udp => Transport::Udp,
         SipTransport::Tcp => Transport::Tcp,
+        SipTransport::Tls => Transport::Tls,
     }
 }
+
+const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The system's random numbers.
 struct SystemEntropy;

@@ -1,4 +1,4 @@
-//! TCP connections: octets in, whole messages out, and back.
+//! Connections, TCP and TLS: octets in, whole messages out, and back.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,16 +7,23 @@ use std::time::Duration;
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::stream::{Frame, StreamFramer};
 use holdfast_sip::{Bytes, Flow, FlowInfo, Limits, Transport};
+use rustls::pki_types::{CertificateDer, ServerName};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::mpsc::{Receiver, Sender, WeakSender};
+use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::clock::Clock;
-use crate::limits::{CONNECT_TIMEOUT, READ_SIZE, WRITE_TIMEOUT};
-use crate::server::Incoming;
+use crate::incoming::Incoming;
+use crate::limits::{
+    CONNECT_TIMEOUT, KEEPALIVE_AFTER, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, READ_SIZE,
+    WRITE_TIMEOUT,
+};
+use crate::tls::{Tls, names_of};
 
 /// A message that is to leave on a connection.
 #[derive(Debug)]
@@ -33,7 +40,24 @@ pub struct Setup {
     pub clock: Clock,
     pub limits: Limits,
     pub idle_timeout: Duration,
+    /// `None` where nothing listens on TLS.
+    pub tls: Option<Tls>,
     pub inbox: Sender<Incoming>,
+}
+
+/// A connection's ends of its queues.
+#[derive(Debug)]
+pub struct Ends {
+    pub outgoing: Receiver<Outgoing>,
+    pub pongs: WeakSender<Outgoing>,
+}
+
+/// Who a connection is, to the rest of the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    pub flow: Flow,
+    pub transport: Transport,
+    pub remote: SocketAddr,
 }
 
 /// Listens, or goes on with a socket that does; an IPv6 socket takes IPv6 alone.
@@ -59,50 +83,157 @@ pub fn listen(address: SocketAddr, kept: Option<Socket>) -> io::Result<TcpListen
 }
 
 /// Serves a connection that was accepted until it ends.
-pub async fn serve(setup: Setup, stream: TcpStream, flow: Flow, writes: Ends) {
-    let inbox = setup.inbox.clone();
-    let mut rest = writes.outgoing;
-    match info_of(&stream) {
-        Ok(info) => {
-            let (reader, writer) = stream.into_split();
-            let pongs = writes.pongs;
-            tokio::select! {
-                () = read(&setup, reader, flow, info, pongs) => {}
-                () = write(writer, &mut rest, &inbox) => {}
+pub async fn serve(setup: Setup, stream: TcpStream, line: Line, ends: Ends) {
+    let mut outgoing = ends.outgoing;
+    match info_of(&stream, line.transport) {
+        Ok(info) if line.transport == Transport::Tls => {
+            if let Some(stream) = accept_tls(&setup, stream, line).await {
+                let (reader, writer) = tokio::io::split(stream);
+                run(
+                    &setup,
+                    (reader, writer),
+                    line,
+                    info,
+                    &mut outgoing,
+                    ends.pongs,
+                )
+                .await;
             }
+        }
+        Ok(info) => {
+            let halves = stream.into_split();
+            run(&setup, halves, line, info, &mut outgoing, ends.pongs).await;
         }
         Err(error) => tracing::debug!(%error, "a connection was gone before it began"),
     }
-    give_up(rest, &inbox).await;
-    let _ = inbox.send(Incoming::Closed(flow)).await;
+    end(&setup, line, outgoing).await;
 }
 
 /// Connects to a peer, then serves the connection.
-pub async fn connect(setup: Setup, remote: SocketAddr, flow: Flow, writes: Ends) {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await {
-        Ok(Ok(stream)) => serve(setup, stream, flow, writes).await,
-        failed => {
-            let error = failed
-                .err()
-                .map_or("refused or unreachable", |_| "no answer");
-            tracing::debug!(%remote, error, "no connection");
-            give_up(writes.outgoing, &setup.inbox).await;
-            let _ = setup.inbox.send(Incoming::Closed(flow)).await;
+pub async fn connect(setup: Setup, line: Line, ends: Ends) {
+    let mut outgoing = ends.outgoing;
+    let connected = timeout(CONNECT_TIMEOUT, open(&setup, line)).await;
+    match connected {
+        Ok(Ok(Stream::Plain(stream, info))) => {
+            let halves = stream.into_split();
+            run(&setup, halves, line, info, &mut outgoing, ends.pongs).await;
         }
+        Ok(Ok(Stream::Tls(stream, info))) => {
+            let halves = tokio::io::split(stream);
+            run(&setup, halves, line, info, &mut outgoing, ends.pongs).await;
+        }
+        failed => {
+            let why = match failed {
+                Ok(Err(error)) => error.to_string(),
+                _ => "no answer".to_owned(),
+            };
+            let (remote, transport) = (line.remote, line.transport);
+            tracing::warn!(%remote, %transport, why, "a peer cannot be reached");
+        }
+    }
+    end(&setup, line, outgoing).await;
+}
+
+enum Stream {
+    Plain(TcpStream, FlowInfo),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>, FlowInfo),
+}
+
+async fn open(setup: &Setup, line: Line) -> io::Result<Stream> {
+    let tls = match line.transport {
+        Transport::Tls => {
+            let client = |tls: Tls| tls.client.clone().map(|client| (tls, client));
+            let lack = "tls.client_ca names nobody who could vouch for it";
+            let found = setup.tls.clone().and_then(client);
+            Some(found.ok_or_else(|| io::Error::other(lack))?)
+        }
+        Transport::Tcp | Transport::Udp => None,
+    };
+    let stream = TcpStream::connect(line.remote).await?;
+    let info = info_of(&stream, line.transport)?;
+    let Some((tls, client)) = tls else {
+        return Ok(Stream::Plain(stream, info));
+    };
+    let name = ServerName::IpAddress(line.remote.ip().into());
+    let stream = TlsConnector::from(client).connect(name, stream).await?;
+    let names = names_in(stream.get_ref().1.peer_certificates());
+    if !tls.trusts(names.as_deref().unwrap_or_default()) {
+        return Err(io::Error::other(
+            "no name in its certificate is one of tls.client_names",
+        ));
+    }
+    tell_names(setup, line.flow, names).await;
+    Ok(Stream::Tls(Box::new(stream), info))
+}
+
+async fn accept_tls(
+    setup: &Setup,
+    stream: TcpStream,
+    line: Line,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let acceptor = TlsAcceptor::from(setup.tls.as_ref()?.server.clone());
+    let limit = setup.limits.message_duration_max;
+    let why = match timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let names = names_in(stream.get_ref().1.peer_certificates());
+            tell_names(setup, line.flow, names).await;
+            return Some(stream);
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    let remote = line.remote;
+    let _ = setup.inbox.send(Incoming::Handshake { remote, why }).await;
+    None
+}
+
+fn names_in(certificates: Option<&[CertificateDer<'_>]>) -> Option<Vec<String>> {
+    certificates.and_then(<[_]>::first).map(names_of)
+}
+
+/// Before any message of the connection: the inbox keeps the order.
+async fn tell_names(setup: &Setup, flow: Flow, names: Option<Vec<String>>) {
+    if let Some(names) = names {
+        let _ = setup.inbox.send(Incoming::Identified { flow, names }).await;
     }
 }
 
-/// A connection's ends of its queues.
-#[derive(Debug)]
-pub struct Ends {
-    pub outgoing: Receiver<Outgoing>,
-    pub pongs: tokio::sync::mpsc::WeakSender<Outgoing>,
+/// Moves messages both ways until one of them ends.
+async fn run(
+    setup: &Setup,
+    (reader, writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    line: Line,
+    info: FlowInfo,
+    outgoing: &mut Receiver<Outgoing>,
+    pongs: WeakSender<Outgoing>,
+) {
+    tokio::select! {
+        () = read(setup, reader, line.flow, info, pongs) => {}
+        () = write(writer, outgoing, &setup.inbox) => {}
+    }
 }
 
-fn info_of(stream: &TcpStream) -> io::Result<FlowInfo> {
+/// What was to be sent and was not is told, then that the connection is gone.
+async fn end(setup: &Setup, line: Line, mut outgoing: Receiver<Outgoing>) {
+    outgoing.close();
+    while let Some(next) = outgoing.recv().await {
+        if let Outgoing::Message { owner, .. } = next {
+            let _ = setup.inbox.send(Incoming::Unsent(owner)).await;
+        }
+    }
+    let _ = setup.inbox.send(Incoming::Closed(line.flow)).await;
+}
+
+fn info_of(stream: &TcpStream, transport: Transport) -> io::Result<FlowInfo> {
     stream.set_nodelay(true)?;
+    // A peer that went away without a word is found out while a call keeps its connection open.
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
     Ok(FlowInfo {
-        transport: Transport::Tcp,
+        transport,
         remote: stream.peer_addr()?,
         local: stream.local_addr()?,
     })
@@ -110,10 +241,10 @@ fn info_of(stream: &TcpStream) -> io::Result<FlowInfo> {
 
 async fn read(
     setup: &Setup,
-    mut reader: OwnedReadHalf,
+    mut reader: impl AsyncRead + Unpin,
     flow: Flow,
     info: FlowInfo,
-    pongs: tokio::sync::mpsc::WeakSender<Outgoing>,
+    pongs: WeakSender<Outgoing>,
 ) {
     let mut framer = StreamFramer::new(&setup.limits);
     let mut buffer = vec![0; READ_SIZE];
@@ -134,6 +265,7 @@ async fn read(
                         .await;
                     return std::future::pending().await;
                 }
+                _ if is_in_use(setup, flow).await => {}
                 _ => return,
             },
         }
@@ -160,9 +292,16 @@ async fn read(
     }
 }
 
+/// Whether a call uses the connection: then it is kept however quiet it is.
+async fn is_in_use(setup: &Setup, flow: Flow) -> bool {
+    let (answer, question) = oneshot::channel();
+    let asked = setup.inbox.send(Incoming::Idle { flow, answer }).await;
+    asked.is_ok() && question.await.unwrap_or(false)
+}
+
 /// Writes until the queue is closed and empty, or the peer does not take any more.
 async fn write(
-    mut writer: OwnedWriteHalf,
+    mut writer: impl AsyncWrite + Unpin,
     outgoing: &mut Receiver<Outgoing>,
     inbox: &Sender<Incoming>,
 ) {
@@ -171,7 +310,12 @@ async fn write(
             Outgoing::Message { bytes, .. } => bytes,
             Outgoing::Pong => b"\r\n",
         };
-        let result = timeout(WRITE_TIMEOUT, writer.write_all(bytes)).await;
+        let all = async {
+            writer.write_all(bytes).await?;
+            // TLS keeps what has been written until then.
+            writer.flush().await
+        };
+        let result = timeout(WRITE_TIMEOUT, all).await;
         if !matches!(result, Ok(Ok(()))) {
             if let Outgoing::Message { owner, .. } = next {
                 let _ = inbox.send(Incoming::Unsent(owner)).await;
@@ -179,14 +323,5 @@ async fn write(
             return;
         }
     }
-    let _ = writer.shutdown().await;
-}
-
-async fn give_up(mut outgoing: Receiver<Outgoing>, inbox: &Sender<Incoming>) {
-    outgoing.close();
-    while let Some(next) = outgoing.recv().await {
-        if let Outgoing::Message { owner, .. } = next {
-            let _ = inbox.send(Incoming::Unsent(owner)).await;
-        }
-    }
+    let _ = timeout(WRITE_TIMEOUT, writer.shutdown()).await;
 }

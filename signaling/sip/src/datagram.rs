@@ -10,6 +10,9 @@ pub enum Datagram<'a> {
     /// STUN: the first octet is 0 or 1, which no SIP message begins with. Dropped, since this
     /// server does not claim RFC 5626.
     Stun,
+    /// Nothing that begins as SIP does: its first line does not name the protocol. It cannot be
+    /// read; whoever counts it himself may drop it, so that a flood of it costs little.
+    Junk(&'a [u8]),
 }
 
 /// Tells SIP from what else arrives.
@@ -22,10 +25,26 @@ pub fn classify(datagram: &[u8]) -> Datagram<'_> {
         .take_while(|b| b.is_ascii_whitespace())
         .count();
     match datagram.get(blank..) {
-        Some(message) if !message.is_empty() => Datagram::Message(message),
-        Some(_) | None => Datagram::Keepalive,
+        Some([]) => Datagram::Keepalive,
+        Some(message) if names_sip(message) => Datagram::Message(message),
+        Some(other) => Datagram::Junk(other),
+        None => Datagram::Keepalive,
     }
 }
+
+/// Whether the first line has the name of the protocol in it; a very long one may.
+fn names_sip(message: &[u8]) -> bool {
+    let is_end = |octet: &u8| matches!(octet, b'\r' | b'\n');
+    let end = message.iter().take(LINE_LOOKED_AT_MAX).position(is_end);
+    let Some(line) = end.and_then(|end| message.get(..end)) else {
+        return message.len() > LINE_LOOKED_AT_MAX;
+    };
+    line.windows(4)
+        .any(|window| window.eq_ignore_ascii_case(b"SIP/"))
+}
+
+/// Octets of a first line that are looked at here; the reader of messages looks at all.
+const LINE_LOOKED_AT_MAX: usize = 2_048;
 
 #[cfg(test)]
 mod tests {
@@ -40,6 +59,29 @@ mod tests {
             Datagram::Stun
         );
         assert_eq!(classify(b"\x01\x01"), Datagram::Stun);
-        assert_eq!(classify(b"\r\nBYE x"), Datagram::Message(b"BYE x"));
+        let bye = b"BYE sip:a@b SIP/2.0\r\n";
+        assert_eq!(
+            classify(b"\r\nBYE sip:a@b SIP/2.0\r\n"),
+            Datagram::Message(bye)
+        );
+        // What names the protocol is read, however odd, and answered where it can be.
+        for odd in [
+            "BYE  sip:a SIP/7.0\n",
+            "sip/2.0 200 OK\r\nVia: x",
+            "a SIP/\r",
+        ] {
+            let bytes = odd.as_bytes();
+            assert_eq!(classify(bytes), Datagram::Message(bytes), "{odd:?}");
+        }
+        for junk in [
+            "BYE sip:a@b\r\nVia: SIP/2.0/UDP x",
+            "GET / HTTP/1.1\r\n",
+            "SIP/2.0",
+        ] {
+            let bytes = junk.as_bytes();
+            assert_eq!(classify(bytes), Datagram::Junk(bytes), "{junk:?}");
+        }
+        let long = vec![b'x'; 2 * LINE_LOOKED_AT_MAX];
+        assert_eq!(classify(&long), Datagram::Message(&long));
     }
 }

@@ -7,12 +7,15 @@
 //! - [`message`] reads what real peers send, leniently, and writes what we answer, exactly;
 //! - [`stream`] and [`datagram`] find messages in what a transport delivers;
 //! - [`transaction`] has the four state machines, [`dialog`] what outlives them;
-//! - [`endpoint`] owns them all and is what the call logic talks to.
+//! - [`endpoint`] owns them all and is what the call logic talks to;
+//! - [`digest`] says which user sent a request, [`connections`] which connection is too many.
 //!
-//! It refuses to know SDP, recordings, DNS and authentication: those belong to the layer above.
+//! It refuses to know SDP, recordings, DNS and who may do what: those belong to the layer above.
 
+pub mod connections;
 pub mod datagram;
 pub mod dialog;
+pub mod digest;
 pub mod endpoint;
 mod entropy;
 pub mod fuzz;

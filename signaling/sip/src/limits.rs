@@ -22,7 +22,7 @@ impl Default for Limits {
         Self {
             head_bytes_max: 64 * 1024,
             body_bytes_max: 256 * 1024,
-            message_duration_max: Duration::from_secs(32),
+            message_duration_max: Duration::from_secs(20),
             transactions_max: 100_000,
             dialogs_max: 20_000,
         }

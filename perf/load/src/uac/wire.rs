@@ -11,13 +11,22 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
     }
 
     const fn uri_parameter(self) -> &'static str {
         match self {
-            Self::Udp => "",
+            Self::Udp | Self::Tls => "",
             Self::Tcp => ";transport=tcp",
+        }
+    }
+
+    /// RFC 5630: over TLS it is sips, and no parameter.
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Udp | Self::Tcp => "sip",
+            Self::Tls => "sips",
         }
     }
 }
@@ -26,7 +35,8 @@ impl UacConfig {
     /// Where a call's first request goes.
     pub(super) fn request_uri(&self) -> String {
         format!(
-            "sip:{}{}{}",
+            "{}:{}{}{}",
+            self.transport.scheme(),
             self.user_at(),
             self.target,
             self.transport.uri_parameter()
@@ -57,14 +67,15 @@ impl UacConfig {
             .as_ref()
             .map(|tag| format!(";tag={tag}"))
             .unwrap_or_default();
-        let to = format!("<sip:{}{}>{to_tag}", self.user_at(), self.target);
+        let scheme = self.transport.scheme();
+        let to = format!("<{scheme}:{}{}>{to_tag}", self.user_at(), self.target);
         let mut text = self.head(call, state, method, cseq, method, &to);
         for route in &state.routes {
             text.push_str(&format!("Route: {route}\r\n"));
         }
         if matches!(method, "INVITE" | "UPDATE") {
             text.push_str(&format!(
-                "Contact: <sip:src@{}{}>;+sip.src\r\nRequire: siprec\r\n",
+                "Contact: <{scheme}:src@{}{}>;+sip.src\r\nRequire: siprec\r\n",
                 self.local,
                 self.transport.uri_parameter()
             ));

@@ -110,13 +110,14 @@ pub(super) fn mirrored(peer: Direction) -> Direction {
     }
 }
 
-/// The codecs whose packets can be kept, in the order of the line (P-45).
+/// The codecs whose packets can be kept, in the order of the line (P-45) unless the policy has one.
 fn storable(policy: &Policy, media: &Media, mux: bool) -> Result<Vec<Codec>, LineRefusal> {
     let mut codecs = media.codecs();
     codecs.retain(|codec| {
         (policy.unknown_encodings || codec.is_known())
             && !(mux && codec.payload_type.clashes_with_rtcp())
     });
+    policy.choose(&mut codecs);
     if codecs.is_empty() {
         return Err(LineRefusal::NoFormat);
     }

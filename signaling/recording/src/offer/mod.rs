@@ -98,6 +98,12 @@ struct Line {
 }
 
 impl Session {
+    /// The label of a line: that of its media description, or else the policy's.
+    pub fn label_of(&self, line: u16, terms: &Terms) -> Option<String> {
+        let own = || self.policy.labels.get(usize::from(line)).cloned();
+        terms.label.clone().or_else(own)
+    }
+
     /// A session before its first exchange.
     pub fn new(policy: &Policy, origin: Origin) -> Self {
         Self {

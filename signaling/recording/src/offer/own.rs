@@ -8,7 +8,7 @@ use super::terms::{Action, Head, LineFlag, LinePlan, LocalPorts, Peer, Plan, Ter
 use super::{Line, Pending, Session, Stream, flag_duplicate_labels};
 use crate::limits;
 use crate::sdp::{
-    Codec, Direction, Family, Media, MediaKind, PayloadType, Profile, SessionDescription,
+    Codec, CodecRole, Direction, Family, Media, MediaKind, PayloadType, Profile, SessionDescription,
 };
 
 /// Why no offer of ours can be made.
@@ -222,12 +222,18 @@ impl Session {
     /// What we offer where nobody has offered anything: the codecs everyone has (RFC 7866 §7.2
     /// leaves it open).
     fn first_terms(&self) -> Terms {
+        let mut codecs = own_codecs();
+        self.policy.choose(&mut codecs);
+        if !codecs.iter().any(|codec| codec.role() == CodecRole::Media) {
+            // Of what is wanted nothing can be offered without parameters of the peer's.
+            codecs = own_codecs();
+        }
         Terms {
             kind: MediaKind::Audio,
             profile: Profile::Avp,
             direction: self.wanted(Direction::RecvOnly),
             peer_direction: Direction::SendOnly,
-            codecs: own_codecs(),
+            codecs,
             label: None,
             peer: Peer::default(),
             family: Family::of(self.origin.address),

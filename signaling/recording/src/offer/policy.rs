@@ -2,7 +2,7 @@
 
 use super::refusal::LineRefusal;
 use crate::limits;
-use crate::sdp::{MediaKind, Profile};
+use crate::sdp::{Codec, CodecRole, MediaKind, Profile};
 
 /// What the operator lets be recorded, and how the recorder answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub struct Policy {
     pub rtcp_mux: bool,
     /// Whether an encoding with an rtpmap but a name nobody registered is kept as raw packets.
     pub unknown_encodings: bool,
+    /// Encodings that are recorded, the preferred one first; empty: all. Events, noise and repair come
+    /// with whichever it is.
+    pub encodings: Vec<String>,
+    /// Labels of lines that have none, in the order of the lines. They name the recording's streams;
+    /// an answer has only labels that its offer has.
+    pub labels: Vec<String>,
     /// Kinds of media beside audio whose packets are kept raw.
     pub raw_media: Vec<MediaKind>,
     /// Streams recorded at a time in one recording session.
@@ -27,6 +33,8 @@ impl Default for Policy {
             feedback_profile: true,
             rtcp_mux: true,
             unknown_encodings: true,
+            encodings: Vec::new(),
+            labels: Vec::new(),
             raw_media: Vec::new(),
             streams_max: limits::MEDIA_LINES_MAX,
             offered_lines: 2,
@@ -41,6 +49,19 @@ impl Policy {
             return Ok(());
         }
         Err(LineRefusal::MediaKind)
+    }
+
+    /// Takes out what is not recorded and puts what is preferred first.
+    pub(super) fn choose(&self, codecs: &mut Vec<Codec>) {
+        if self.encodings.is_empty() {
+            return;
+        }
+        let place = |codec: &Codec| {
+            let mut named = self.encodings.iter();
+            named.position(|name| name.eq_ignore_ascii_case(&codec.name))
+        };
+        codecs.retain(|codec| codec.role() != CodecRole::Media || place(codec).is_some());
+        codecs.sort_by_key(|codec| place(codec).unwrap_or(usize::MAX));
     }
 
     /// Whether a profile is recorded. This is the one place that knows: a profile is answered as

@@ -15,6 +15,7 @@ use super::documents::Documents;
 use super::facts::Facts;
 use super::proposal::Proposal;
 use super::session_timer::SessionTimer;
+use crate::admission::Sender;
 use crate::offer;
 use crate::sdp::MediaKind;
 
@@ -28,6 +29,8 @@ pub(super) struct Call {
     /// Local address of its streams.
     pub(super) address: IpAddr,
     pub(super) cname: String,
+    /// Who began it: nobody else may change it.
+    pub(super) sender: Sender,
     /// As the manifest has it.
     pub(super) sip: SipDialog,
     /// Whether the peer knows the option tag `siprec`.
@@ -190,7 +193,7 @@ impl Call {
             number: key.number,
             media_line: stream.slot.line,
             media: media_name(terms.kind).to_owned(),
-            label: terms.label.clone(),
+            label: facts.session.label_of(stream.slot.line, terms),
             channel: channel.0,
             address: ports.address,
             rtp_port: ports.rtp,

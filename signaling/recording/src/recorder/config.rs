@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use holdfast_sip::EndpointConfig;
 
-use crate::limits;
+use crate::admission::{AdmissionConfig, PeerConfig};
+use crate::{limits, metadata};
 
 /// Configuration of a [`Recorder`](super::Recorder).
 #[derive(Clone, Debug)]
@@ -20,6 +21,18 @@ pub struct RecorderConfig {
     pub starts_paused: bool,
     /// Calls at a time; more get 503.
     pub calls_max: usize,
+    /// Who may record, and the peers that have rules of their own.
+    pub admission: AdmissionConfig,
+    /// Parts of one body.
+    pub body_parts_max: usize,
+    /// Multiparts within multiparts.
+    pub body_depth_max: usize,
+    /// Elements within elements of a metadata document.
+    pub metadata_depth_max: usize,
+    /// Labels of media lines that have none, in the order of the lines.
+    pub labels: Vec<String>,
+    /// Encodings that are recorded, the preferred one first; empty: all.
+    pub codecs: Vec<String>,
     /// Streams recorded of one call.
     pub streams_per_call_max: usize,
     /// After this a call is ended.
@@ -46,6 +59,12 @@ impl Default for RecorderConfig {
             is_strict: false,
             takes_plain_invites: false,
             starts_paused: false,
+            admission: AdmissionConfig::default(),
+            body_parts_max: limits::BODY_PARTS_MAX,
+            body_depth_max: limits::BODY_DEPTH_MAX,
+            metadata_depth_max: metadata::Limits::default().depth_max,
+            labels: Vec::new(),
+            codecs: Vec::new(),
             calls_max: 2_000,
             streams_per_call_max: limits::MEDIA_LINES_MAX,
             call_duration_max: Duration::from_secs(24 * 60 * 60),
@@ -54,6 +73,19 @@ impl Default for RecorderConfig {
             metadata_bytes_max: 128 * 1024,
             media_address: None,
             port_quarantine: Duration::from_secs(5),
+        }
+    }
+}
+
+impl RecorderConfig {
+    /// The same for calls of one peer.
+    pub(super) fn of_peer(&self, peer: &PeerConfig) -> Self {
+        Self {
+            is_strict: peer.is_strict,
+            takes_plain_invites: peer.takes_plain_invites,
+            labels: peer.labels.clone(),
+            codecs: peer.codecs.clone(),
+            ..self.clone()
         }
     }
 }

@@ -58,7 +58,9 @@ impl Content {
 
 /// Whether a request has a metadata part.
 pub(super) fn has_metadata(request: &Request) -> bool {
-    bodies_of(request.headers(), request.body()).is_some_and(|bodies| bodies.metadata().is_some())
+    let limits = BodyLimits::default();
+    bodies_of(request.headers(), request.body(), &limits)
+        .is_some_and(|bodies| bodies.metadata().is_some())
 }
 
 /// Reads what a request carries.
@@ -72,7 +74,12 @@ pub(super) fn read_answer(config: &RecorderConfig, response: &Response) -> Conte
 }
 
 fn read_parts(config: &RecorderConfig, headers: &Headers, body: &[u8]) -> Result<Content, Refusal> {
-    let Some(bodies) = bodies_of(headers, body) else {
+    let limits = BodyLimits {
+        parts_max: config.body_parts_max,
+        depth_max: config.body_depth_max,
+        ..BodyLimits::default()
+    };
+    let Some(bodies) = bodies_of(headers, body, &limits) else {
         return Ok(Content::default());
     };
     if foreign(headers.first("Content-Encoding")) {
@@ -102,7 +109,7 @@ fn read_parts(config: &RecorderConfig, headers: &Headers, body: &[u8]) -> Result
     })
 }
 
-fn bodies_of<'m>(headers: &'m Headers, body: &'m [u8]) -> Option<Bodies<'m>> {
+fn bodies_of<'m>(headers: &'m Headers, body: &'m [u8], limits: &BodyLimits) -> Option<Bodies<'m>> {
     if body.is_empty() {
         return None;
     }
@@ -110,7 +117,7 @@ fn bodies_of<'m>(headers: &'m Headers, body: &'m [u8]) -> Option<Bodies<'m>> {
         headers.first("Content-Type").unwrap_or_default(),
         headers.first("Content-Disposition"),
         body,
-        &BodyLimits::default(),
+        limits,
     ))
 }
 
@@ -159,6 +166,7 @@ fn read_sdp(part: &Part<'_>) -> Result<Sdp, Refusal> {
 fn read_metadata(config: &RecorderConfig, part: &Part<'_>) -> Metadata {
     let limits = metadata::Limits {
         size_bytes_max: config.metadata_bytes_max,
+        depth_max: config.metadata_depth_max,
         ..metadata::Limits::default()
     };
     let (document, fault) = match metadata::parse(part.bytes, part.charset(), &limits) {
@@ -180,4 +188,4 @@ fn read_metadata(config: &RecorderConfig, part: &Part<'_>) -> Metadata {
 }
 
 /// Who warns (RFC 3261 §20.43): a pseudonym, since our address may not be the one the peer knows.
-pub(super) const AGENT: &str = "holdfast";
+pub(crate) const AGENT: &str = "holdfast";

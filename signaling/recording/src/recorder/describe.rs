@@ -62,6 +62,8 @@ pub(super) fn dialog_of(request: &Request, source: &FlowInfo) -> SipDialog {
         peer: Some(source.remote),
         transport: source.transport.to_string(),
         user_agent: headers.first("User-Agent").map(str::to_owned),
+        profile: None,
+        user: None,
         headers: kept,
     }
 }
@@ -72,7 +74,7 @@ fn channels(facts: &Facts) -> Vec<Channel> {
         let stream = facts
             .streams()
             .find(|stream| usize::from(stream.slot.line) == line)?;
-        stream.terms.label.clone()
+        facts.session.label_of(stream.slot.line, &stream.terms)
     };
     let mut channels: Vec<Channel> = owners
         .iter()

@@ -62,7 +62,7 @@ impl Recorder {
     /// Answers a request that changes nothing the engine must confirm, else hands the change to
     /// the engine.
     fn change(&mut self, now: Now, id: RecordingId, request: &InDialog) -> Result<(), Refusal> {
-        let content = content::read(&self.config, &request.request)?;
+        let content = content::read(&self.config_of_call(id), &request.request)?;
         let timer = SessionTimer::asked(&self.config, request.request.headers())?;
         if let Some(call) = self.calls.get_mut(&id) {
             call.asking.note_request(request.request.headers());
@@ -349,7 +349,7 @@ impl Recorder {
         if let Some(id) = self.call_of(dialog) {
             self.note_reasons(id, request);
             // What cannot be read ends the call all the same.
-            if let Ok(content) = content::read(&self.config, request) {
+            if let Ok(content) = content::read(&self.config_of_call(id), request) {
                 self.merge(now, id, request, &content);
             }
             self.end_call(now, id, EndReason::Bye);
@@ -384,7 +384,7 @@ impl Recorder {
         if !call.facts.session.is_offer_pending() {
             return self.judge_metadata(now, id);
         }
-        let content = content::read(&self.config, request);
+        let content = content::read(&self.config_of_call(id), request);
         let answer = content.ok().and_then(|content| content.sdp);
         let Some(answer) = answer else {
             return self.go_without_answer(now, id);

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_control::limits::STREAMS_MAX;
-use holdfast_manifest::{EndReason, Pause, PausedBy};
-use holdfast_sip::dialog::wants_sips;
+use holdfast_manifest::{EndReason, Pause, PausedBy, SipDialog};
 use holdfast_sip::endpoint::{CancelCause, ServerTx};
 use holdfast_sip::{FlowInfo, Reply, Request, Status};
 use holdfast_units::RecordingId;
@@ -125,9 +124,10 @@ impl Recorder {
     fn open(&mut self, now: Now, invite: &InDialog) -> Result<(), Refusal> {
         let request = &*invite.request;
         let marks = Marks::of(request);
-        marks.judge(&self.config)?;
+        let config = self.config_of(&self.sender);
+        marks.judge(&config)?;
         self.readiness()?;
-        let content = content::read(&self.config, request)?;
+        let content = content::read(&config, request)?;
         let timer = SessionTimer::asked(&self.config, request.headers())?;
         let ground = self.prepare(now, &invite.source, &content)?;
         let call = self.assemble(now, invite, marks, &content, timer, ground);
@@ -224,7 +224,15 @@ impl Recorder {
             started: now.wall,
             address,
             cname: STANDARD.encode(self.random::<12>()),
-            sip: describe::dialog_of(request, &invite.source),
+            sender: self.sender.clone(),
+            sip: SipDialog {
+                profile: self
+                    .admission
+                    .peer(&self.sender)
+                    .map(|peer| peer.name.clone()),
+                user: self.sender.user.clone(),
+                ..describe::dialog_of(request, &invite.source)
+            },
             knows_siprec: marks.knows_siprec(),
             stage: Stage::Opening(Box::new(exchange)),
             dialog: None,
@@ -290,8 +298,11 @@ impl Recorder {
 
     fn new_session(&mut self, address: IpAddr) -> Session {
         self.sdp_session = self.sdp_session.wrapping_add(1);
+        let config = self.config_of(&self.sender);
         let policy = Policy {
-            streams_max: self.config.streams_per_call_max,
+            streams_max: config.streams_per_call_max,
+            encodings: config.codecs.clone(),
+            labels: config.labels.clone(),
             ..Policy::default()
         };
         let origin = Origin {
@@ -366,10 +377,7 @@ impl Recorder {
 
     /// Contact of our answers (RFC 7866 §6.2: with `+sip.srs`).
     pub(super) fn contact(&self, request: &Request, source: &FlowInfo) -> String {
-        let uri = self
-            .endpoint
-            .config()
-            .contact_uri(source, wants_sips(request, source));
+        let uri = self.endpoint.config().contact_for(source, request);
         format!("<{uri}>;+sip.srs")
     }
 

@@ -30,9 +30,11 @@ mod timers;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use holdfast_control::{FromEngine, ToEngine};
+use holdfast_sip::digest::Credentials;
 use holdfast_sip::endpoint::{DialogId, Owner, ServerTx};
 use holdfast_sip::stream::BrokenStream;
 use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply};
@@ -41,6 +43,9 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 pub use config::RecorderConfig;
 pub use output::{Notice, Output, RefusedBecause, Statistics};
 
+pub(crate) use content::AGENT;
+
+use crate::admission::{Admission, Gate, NotAdmitted, Sender};
 use crate::limits::FAREWELL_MAX;
 use crate::ports::PortAllocator;
 use call::Call;
@@ -50,7 +55,12 @@ use facts::StreamIds;
 
 /// The call logic of a session recording server.
 pub struct Recorder {
-    config: RecorderConfig,
+    config: Arc<RecorderConfig>,
+    /// The same for each peer that has rules of its own.
+    peer_configs: Vec<Arc<RecorderConfig>>,
+    admission: Admission,
+    /// Who sent the request in hand.
+    sender: Sender,
     entropy: Box<dyn Entropy>,
     endpoint: Endpoint,
     outputs: VecDeque<Output>,
@@ -112,7 +122,13 @@ impl Recorder {
         let mut random = [0; 10];
         entropy.fill(&mut random);
         let [a, b, instance @ ..] = random;
+        let mut secret = [0; 32];
+        entropy.fill(&mut secret);
+        let peers = config.admission.peers.iter();
         Self {
+            peer_configs: peers.map(|peer| Arc::new(config.of_peer(peer))).collect(),
+            admission: Admission::new(config.admission.clone(), secret),
+            sender: Sender::default(),
             endpoint: Endpoint::new(config.endpoint.clone()),
             entropy,
             outputs: VecDeque::new(),
@@ -129,7 +145,7 @@ impl Recorder {
             instance: u64::from_le_bytes(instance),
             stopping: Stopping::No,
             statistics: Statistics::default(),
-            config,
+            config: Arc::new(config),
         }
     }
 
@@ -142,9 +158,46 @@ impl Recorder {
         source: &FlowInfo,
         bytes: &[u8],
     ) {
+        let (calls, by_dialog) = (&self.calls, &self.call_by_dialog);
+        let mut gate = Gate {
+            admission: &mut self.admission,
+            sender_of: |dialog| Some(&calls.get(by_dialog.get(&dialog)?)?.sender),
+            outputs: &mut self.outputs,
+            sender: Sender::default(),
+        };
+        let rng = self.entropy.as_mut();
         self.endpoint
-            .handle_message(now, flow, source, bytes, self.entropy.as_mut());
+            .handle_message_at(now, flow, source, bytes, rng, &mut gate);
+        self.sender = gate.sender;
         self.drain(Now { mono: now, wall });
+    }
+
+    /// The peer of a connection has shown a certificate with these names (RFC 5922 §7.1).
+    pub fn handle_identity(&mut self, flow: Flow, names: Vec<String>) {
+        self.admission.handle_identity(flow, names);
+    }
+
+    /// Whether a connection is worth being taken at all.
+    ///
+    /// # Errors
+    ///
+    /// Its address is not allowed, or comes too often.
+    pub fn admit_connection(
+        &mut self,
+        now: MonoTime,
+        remote: SocketAddr,
+    ) -> Result<(), NotAdmitted> {
+        self.admission.admit_connection(now, remote)
+    }
+
+    /// Takes other Digest credentials.
+    pub fn replace_credentials(&mut self, credentials: Credentials) {
+        self.admission.replace_credentials(credentials);
+    }
+
+    /// Whether a call would send its next request on this connection.
+    pub fn uses_flow(&self, flow: Flow) -> bool {
+        self.endpoint.uses_flow(flow)
     }
 
     /// A stream has lost its framing.
@@ -162,6 +215,7 @@ impl Recorder {
 
     /// A connection is gone.
     pub fn handle_flow_closed(&mut self, now: MonoTime, wall: WallTime, flow: Flow) {
+        self.admission.handle_flow_closed(flow);
         self.endpoint.handle_flow_closed(now, flow);
         self.drain(Now { mono: now, wall });
     }
@@ -245,6 +299,7 @@ impl Recorder {
             calls,
             publishing: self.calls.len() - calls,
             orphans: self.orphans.len(),
+            admission: self.admission.counts(),
             ..self.statistics.clone()
         }
     }
@@ -368,6 +423,17 @@ impl Recorder {
                 });
             }
         }
+    }
+
+    /// The rules for whoever sent a request.
+    fn config_of(&self, sender: &Sender) -> Arc<RecorderConfig> {
+        let own = sender.peer.and_then(|peer| self.peer_configs.get(peer));
+        own.unwrap_or(&self.config).clone()
+    }
+
+    fn config_of_call(&self, id: RecordingId) -> Arc<RecorderConfig> {
+        let sender = self.calls.get(&id).map(|call| &call.sender);
+        sender.map_or_else(|| self.config.clone(), |sender| self.config_of(sender))
     }
 
     fn call_of(&self, dialog: DialogId) -> Option<RecordingId> {

@@ -9,6 +9,8 @@ use holdfast_sip::endpoint::{MalformedFault, Owner};
 use holdfast_sip::{Bytes, Flow, Status, Target};
 use holdfast_units::RecordingId;
 
+use crate::admission::{Counts, NotAdmitted};
+
 /// What the shell must do next, in this order.
 #[derive(Clone, Debug)]
 pub enum Output {
@@ -51,6 +53,17 @@ pub enum Notice {
         status: Status,
         /// Why.
         cause: RefusedBecause,
+    },
+    /// A request was kept out before anything of it was looked at.
+    RequestRefused {
+        /// Its method.
+        method: String,
+        /// Where it came from.
+        peer: SocketAddr,
+        /// The answer.
+        status: Status,
+        /// Why.
+        cause: NotAdmitted,
     },
     /// The 200 has left.
     CallAnswered {
@@ -241,4 +254,6 @@ pub struct Statistics {
     pub malformed: u64,
     /// Recordings published.
     pub published: u64,
+    /// Requests and connections that were kept out.
+    pub admission: Counts,
 }

@@ -6,7 +6,6 @@ use super::Endpoint;
 use super::event::{CancelCause, DialogId, Owner, RespondError, ServerTx};
 use super::servers::{Machine, ServerEntry};
 use crate::Bytes;
-use crate::dialog::wants_sips;
 use crate::message::{Method, Reply, ResponseFrame, Status};
 use crate::transaction::{ServerEffect, ServerInput, ServerInviteEffect, ServerInviteInput};
 
@@ -136,9 +135,7 @@ impl Endpoint {
         let refreshes = *method == Method::Update && status.is_success();
         if status != Status::TRYING && (makes_dialog || refreshes) {
             reply.default_header("Contact", || {
-                let source = &entry.origin.1;
-                let is_secure = wants_sips(&entry.request, source);
-                let uri = self.config.contact_uri(source, is_secure);
+                let uri = self.config.contact_for(&entry.origin.1, &entry.request);
                 format!("<{uri}>")
             });
         }

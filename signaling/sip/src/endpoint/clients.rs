@@ -326,7 +326,7 @@ impl Sent {
 /// since the way back may be the only one through a NAT; a next hop that is a name is taken to be
 /// where the peer last spoke from. To a `sips` URI, and in a dialog that began as one, all goes by
 /// TLS and nothing else (§26.2.2).
-fn next_hop(
+pub(super) fn next_hop(
     dialog: &Dialog,
     uri: Option<&Uri>,
     is_open: impl Fn(&crate::transport::Flow) -> bool,

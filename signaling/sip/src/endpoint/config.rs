@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::dialog::wants_sips;
 use crate::limits::Limits;
-use crate::message::{Method, sent_by_of};
+use crate::message::{Method, Request, Uri, sent_by_of};
 use crate::transaction::Timers;
 use crate::transport::{FlowInfo, Transport};
 
@@ -88,8 +89,7 @@ impl EndpointConfig {
         )
     }
 
-    /// Our URI for a Contact towards a peer. `is_secure` where the request that is answered had a
-    /// `sips` Request-URI, Record-Route or Contact (RFC 3261 §12.1.1).
+    /// Our URI for a Contact towards a peer. `is_secure`: a `sips` one.
     pub fn contact_uri(&self, source: &FlowInfo, is_secure: bool) -> String {
         let sent_by = self.sent_by(source.transport, source.local);
         match source.transport {
@@ -98,6 +98,24 @@ impl EndpointConfig {
             Transport::Tcp | Transport::Tls => {
                 format!("sip:{sent_by};transport={}", source.transport)
             }
+        }
+    }
+
+    /// Our URI for the Contact of an answer to a request.
+    ///
+    /// A peer that speaks TLS and no `sips` gets `transport=tls`, which RFC 3261 §26.2.2 wants to be
+    /// rid of, only where it says that itself.
+    pub fn contact_for(&self, source: &FlowInfo, request: &Request) -> String {
+        let is_secure = wants_sips(request, source);
+        let says_tls = |uri: &Uri| uri.transport() == Some(Transport::Tls);
+        let mut contacts = request.headers().contacts();
+        let is_plain = source.transport == Transport::Tls
+            && !is_secure
+            && !says_tls(request.uri())
+            && !contacts.any(|contact| contact.uri().is_ok_and(|uri| says_tls(&uri)));
+        match is_plain {
+            true => format!("sip:{}", self.sent_by(source.transport, source.local)),
+            false => self.contact_uri(source, is_secure),
         }
     }
 

@@ -16,8 +16,10 @@ mod config;
 mod deadlines;
 mod dialogs;
 mod event;
+mod gate;
 mod in_dialog;
 mod keys;
+mod lost_flow;
 mod responses;
 mod servers;
 mod stateless;
@@ -31,6 +33,8 @@ pub use event::{
     CancelCause, ClientTx, DialogId, Draft, Event, FailureCause, GoneCause, MalformedFault, Output,
     Owner, RequestError, RespondError, ServerTx,
 };
+
+pub use gate::{Gate, OpenGate, Verdict};
 
 use crate::Bytes;
 use crate::datagram::{Datagram, classify};
@@ -98,7 +102,8 @@ impl Endpoint {
         }
     }
 
-    /// A datagram, or a message that a [`StreamFramer`](crate::stream::StreamFramer) cut out.
+    /// A datagram, or a message that a [`StreamFramer`](crate::stream::StreamFramer) cut out, from
+    /// whomever.
     pub fn handle_message(
         &mut self,
         now: MonoTime,
@@ -107,23 +112,39 @@ impl Endpoint {
         bytes: &[u8],
         rng: &mut dyn Entropy,
     ) {
+        self.handle_message_at(now, flow, source, bytes, rng, &mut OpenGate);
+    }
+
+    /// The same, for those that `gate` lets in.
+    pub fn handle_message_at(
+        &mut self,
+        now: MonoTime,
+        flow: Flow,
+        source: &FlowInfo,
+        bytes: &[u8],
+        rng: &mut dyn Entropy,
+        gate: &mut dyn Gate,
+    ) {
         let bytes = if source.transport.is_reliable() {
             self.connections.insert(flow, *source);
             bytes
         } else {
             match classify(bytes) {
-                Datagram::Message(message) => message,
+                Datagram::Message(message) | Datagram::Junk(message) => message,
                 Datagram::Keepalive | Datagram::Stun => return,
             }
         };
         match Message::parse_within(bytes, &self.config.limits) {
             Ok(Message::Request(request)) => {
-                self.handle_request(now, (flow, *source), request, rng);
+                self.handle_request(now, (flow, *source), request, rng, gate);
             }
             Ok(Message::Response(response)) => {
                 self.handle_response(now, (flow, *source), response);
             }
-            Err(error) => self.refuse_malformed((flow, *source), &error),
+            Err(error) => {
+                let is_answered = gate.answers_malformed(now, source);
+                self.refuse_malformed((flow, *source), &error, is_answered);
+            }
         }
     }
 
@@ -143,9 +164,18 @@ impl Endpoint {
         self.outputs.push_back(Output::CloseFlow(flow));
     }
 
-    /// A connection is gone. Dialogs outlive it (RFC 3261 §12), responses look for another way.
+    /// Whether a dialog would send its next request on this connection.
+    pub fn uses_flow(&self, flow: Flow) -> bool {
+        self.dialogs
+            .values()
+            .any(|entry| entry.dialog.flow == Some(flow))
+    }
+
+    /// A connection is gone. Dialogs outlive it (RFC 3261 §12), responses and requests that are not
+    /// answered look for another way.
     pub fn handle_flow_closed(&mut self, _now: MonoTime, flow: Flow) {
         self.connections.remove(&flow);
+        self.move_clients(flow);
     }
 
     /// Something could not be sent.

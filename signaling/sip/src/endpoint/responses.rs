@@ -179,6 +179,9 @@ impl Endpoint {
     }
 
     pub(super) fn fail_client(&mut self, now: MonoTime, client: ClientTx) {
+        if self.move_client(client) {
+            return;
+        }
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };

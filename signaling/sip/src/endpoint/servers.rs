@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_units::MonoTime;
 
 use super::event::{CancelCause, DialogId, Event, GoneCause, Owner, ServerTx};
+use super::gate::{Gate, Verdict};
 use super::keys::{MergeKey, ServerKey};
 use super::{Endpoint, Origin, ReplyRoute, TimerKey};
 use crate::Bytes;
@@ -54,17 +55,28 @@ impl ServerEntry {
 }
 
 impl Endpoint {
-    /// Steps 2 to 8 of the order of processing (RFC 3261 §8.2).
+    /// Steps 2 to 8 of the order of processing (RFC 3261 §8.2). Who sent it is asked before anything
+    /// of it is kept.
     pub(super) fn handle_request(
         &mut self,
         now: MonoTime,
         origin: Origin,
         request: Request,
         rng: &mut dyn Entropy,
+        gate: &mut dyn Gate,
     ) {
         if let Some(tx) = self.server_by_key.get(&ServerKey::of(&request)).copied() {
             self.handle_copy(now, tx, request);
             return;
+        }
+        let (flow, source) = origin;
+        let dialog = DialogKey::of_request(&request).and_then(|key| self.dialog_by_key(&key));
+        match gate.judge(now, flow, &source, &request, dialog) {
+            Verdict::Pass => {}
+            Verdict::Answer(reply) => {
+                return self.reply_statelessly(origin, request.headers(), None, *reply);
+            }
+            Verdict::Ignore => return,
         }
         match request.method() {
             // An ACK that no transaction knows is that of a 2xx, or a stray one.

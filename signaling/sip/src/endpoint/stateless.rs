@@ -7,8 +7,15 @@ use super::{Endpoint, Origin, ReplyRoute};
 use crate::message::{Headers, ParseError, Reply, ResponseFrame, Status, Via, split};
 
 impl Endpoint {
-    pub(super) fn refuse_malformed(&mut self, origin: Origin, error: &ParseError) {
-        let answered = self.answer_malformed(origin, error);
+    pub(super) fn refuse_malformed(
+        &mut self,
+        origin: Origin,
+        error: &ParseError,
+        is_answered: bool,
+    ) {
+        let answered = is_answered
+            .then(|| self.answer_malformed(origin, error))
+            .flatten();
         self.emit(Event::Malformed {
             fault: MalformedFault::Message(error.fault),
             answered,

@@ -97,6 +97,8 @@ impl Status {
     pub const OK: Self = Self(200);
     /// 400 Bad Request.
     pub const BAD_REQUEST: Self = Self(400);
+    /// 401 Unauthorized.
+    pub const UNAUTHORIZED: Self = Self(401);
     /// 403 Forbidden.
     pub const FORBIDDEN: Self = Self(403);
     /// 404 Not Found.
@@ -117,6 +119,8 @@ impl Status {
     pub const EXTENSION_REQUIRED: Self = Self(421);
     /// 422 Session Interval Too Small (RFC 4028).
     pub const INTERVAL_TOO_SMALL: Self = Self(422);
+    /// 480 Temporarily Unavailable.
+    pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
     /// 481 Call/Transaction Does Not Exist.
     pub const NO_SUCH_DIALOG: Self = Self(481);
     /// 482 Loop Detected, which is what a merged request gets.

@@ -22,7 +22,7 @@ pub use headers::{Header, Headers};
 pub use method::{Method, Status};
 pub(crate) use parse::{Head, content_length};
 pub use scan::Params;
-pub(crate) use scan::split;
+pub(crate) use scan::{find_top_level, quoted_string, split};
 pub use uri::{Uri, UriError};
 pub use values::{CSeq, MediaType, RAck, Refresher, Replaces, SessionExpires};
 pub(crate) use via::sent_by_of;

@@ -168,6 +168,14 @@ impl Client {
         }
     }
 
+    /// The request while nothing final has come.
+    pub fn request(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Trying { request, .. } | State::Proceeding { request, .. } => Some(request),
+            State::Completed { .. } | State::Terminated => None,
+        }
+    }
+
     /// Whether it can be forgotten.
     pub const fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)

@@ -183,6 +183,17 @@ impl ClientInvite {
         }
     }
 
+    /// The request while nothing has come.
+    pub fn request(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Calling { request, .. } => Some(request),
+            State::Proceeding { .. }
+            | State::Accepted { .. }
+            | State::Completed { .. }
+            | State::Terminated => None,
+        }
+    }
+
     /// Whether it can be forgotten.
     pub const fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)

@@ -1,0 +1,165 @@
+//! TLS as a client has it: which authority it trusts, what it shows of itself, which versions it speaks.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
+
+/// Which versions of TLS a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// 1.2 and 1.3.
+    Both,
+    /// 1.2 alone.
+    Tls12,
+    /// 1.3 alone.
+    Tls13,
+}
+
+/// Makes connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+}
+
+/// Why there is no such client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// What should be PEM is not, or lacks what it should have.
+    #[error("reading PEM")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    /// The library does not take it.
+    #[error("setting up TLS")]
+    Library(#[from] rustls::Error),
+}
+
+impl Client {
+    /// Trusts the authorities in `ca`, and shows `identity` (certificates and key) where it is asked;
+    /// all of them PEM.
+    pub fn new(
+        ca: &[u8],
+        identity: Option<(&[u8], &[u8])>,
+        versions: Versions,
+    ) -> Result<Self, ClientError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca) {
+            roots.add(certificate?)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions: &[_] = match versions {
+            Versions::Both => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            Versions::Tls12 => &[&rustls::version::TLS12],
+            Versions::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificates, key)) => {
+                let chain = CertificateDer::pem_slice_iter(certificates);
+                let chain = chain.collect::<Result<_, _>>()?;
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
+            }
+        };
+        config.resumption = Resumption::disabled();
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Connects, and shakes hands: what the server does not like shows here, or at the first read.
+    pub fn connect(&self, target: SocketAddr, timeout: Duration) -> io::Result<TlsStream> {
+        self.over(TcpStream::connect_timeout(&target, timeout)?, timeout)
+    }
+
+    /// The same on a connection that is there.
+    pub fn over(&self, mut socket: TcpStream, timeout: Duration) -> io::Result<TlsStream> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(timeout))?;
+        let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
+        let mut session =
+            ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(TlsStream(Box::new(StreamOwned::new(session, socket))))
+    }
+}
+
+/// A connection under TLS.
+#[derive(Debug)]
+pub struct TlsStream(Box<StreamOwned<ClientConnection, TcpStream>>);
+
+impl TlsStream {
+    /// `1.2` or `1.3`.
+    pub fn version(&self) -> &'static str {
+        match self.0.conn.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "another",
+        }
+    }
+}
+
+/// A connection, whatever is around what it carries.
+#[derive(Debug)]
+pub enum Stream {
+    /// Nothing.
+    Plain(TcpStream),
+    /// TLS.
+    Tls(TlsStream),
+}
+
+impl Stream {
+    /// The socket beneath.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.0.sock,
+        }
+    }
+
+    /// Longest that a read waits.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket().set_read_timeout(timeout)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => match stream.0.read(buffer) {
+                // Gone without a word: for SIP, whose messages say their length, that is an end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                result => result,
+            },
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => {
+                let size = stream.0.write(bytes)?;
+                stream.0.flush()?;
+                Ok(size)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.0.flush(),
+        }
+    }
+}

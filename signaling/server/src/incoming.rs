@@ -1,0 +1,60 @@
+//! What the tasks around the recorder tell it.
+
+use std::net::SocketAddr;
+
+use holdfast_control::FromEngine;
+use holdfast_control::operator::{Answer, Command};
+use holdfast_sip::endpoint::Owner;
+use holdfast_sip::stream::BrokenStream;
+use holdfast_sip::{Flow, FlowInfo, Transport};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::engine_link::EngineSender;
+
+/// What arrived.
+#[derive(Debug)]
+pub enum Incoming {
+    Message {
+        flow: Flow,
+        info: FlowInfo,
+        bytes: Vec<u8>,
+    },
+    Broken {
+        flow: Flow,
+        info: FlowInfo,
+        broken: BrokenStream,
+    },
+    Accepted {
+        transport: Transport,
+        stream: TcpStream,
+        remote: SocketAddr,
+    },
+    /// The peer of a connection has shown a certificate with these names.
+    Identified {
+        flow: Flow,
+        names: Vec<String>,
+    },
+    /// A peer and we did not come to terms about TLS.
+    Handshake {
+        remote: SocketAddr,
+        why: String,
+    },
+    /// Nothing came on a connection for long: is it in use?
+    Idle {
+        flow: Flow,
+        answer: oneshot::Sender<bool>,
+    },
+    Closed(Flow),
+    /// The operator wants the files of the settings read again.
+    Reload,
+    Unsent(Owner),
+    EngineUp(EngineSender),
+    Engine(FromEngine),
+    EngineGone,
+    /// An operator wants something done.
+    Command {
+        command: Command,
+        answer: oneshot::Sender<Answer>,
+    },
+}
