@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::dialog::wants_sips;
 use crate::limits::Limits;
-use crate::message::{Method, Request, Uri, sent_by_of};
+use crate::message::{Method, Request, sent_by_of};
 use crate::transaction::Timers;
 use crate::transport::{FlowInfo, Transport};
 
@@ -103,20 +103,10 @@ impl EndpointConfig {
 
     /// Our URI for the Contact of an answer to a request.
     ///
-    /// A peer that speaks TLS and no `sips` gets `transport=tls`, which RFC 3261 §26.2.2 wants to be
-    /// rid of, only where it says that itself.
+    /// A peer that speaks TLS and no `sips` gets `transport=tls`: RFC 5630 §3.1.4 has done away with
+    /// it, but without it such a peer would look for us on UDP.
     pub fn contact_for(&self, source: &FlowInfo, request: &Request) -> String {
-        let is_secure = wants_sips(request, source);
-        let says_tls = |uri: &Uri| uri.transport() == Some(Transport::Tls);
-        let mut contacts = request.headers().contacts();
-        let is_plain = source.transport == Transport::Tls
-            && !is_secure
-            && !says_tls(request.uri())
-            && !contacts.any(|contact| contact.uri().is_ok_and(|uri| says_tls(&uri)));
-        match is_plain {
-            true => format!("sip:{}", self.sent_by(source.transport, source.local)),
-            false => self.contact_uri(source, is_secure),
-        }
+        self.contact_uri(source, wants_sips(request, source))
     }
 
     /// The methods that work, as a value of Allow.
