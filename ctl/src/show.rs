@@ -203,6 +203,23 @@ fn write_streams(out: &mut dyn Write, streams: &[Stream]) -> Result<(), CommandE
 }
 
 fn write_rest(out: &mut dyn Write, manifest: &Manifest) -> Result<(), CommandError> {
+    if !manifest.call.correlations.is_empty() {
+        writeln!(out)?;
+    }
+    for one in &manifest.call.correlations {
+        let line = format!("{} {} {} ({})", one.vendor, one.kind, one.value, one.source);
+        writeln!(out, "known as   {}", printable(&line))?;
+    }
+    for pause in &manifest.call.pauses {
+        let until = pause.to.map_or_else(|| "the end".to_owned(), text::moment);
+        let by = serde_json::to_value(pause.by).unwrap_or_default();
+        let by = by.as_str().unwrap_or("unknown");
+        writeln!(
+            out,
+            "paused     {} to {until} by {by}",
+            text::moment(pause.from)
+        )?;
+    }
     if !manifest.call.warnings.is_empty() {
         writeln!(out)?;
     }

@@ -103,6 +103,8 @@ fn show_tells_who_how_loud_and_how_much() {
         "0        -0.2      -0.2       alice sip:alice@example.com (label 1)\n",
         "1        -inf      -inf       bob sip:bob@example.com (label 2)\n",
         "1       1      0        ",
+        "known as   oracle ucid 00144536801698162784 (X-Oracle-UCID)\n",
+        "paused     2026-11-22 10:00:00 to the end by operator\n",
         "file       audio.wav (",
     ] {
         assert!(

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use holdfast_manifest::{Channel, EndReason, File, Manifest, Participant, Stream};
+use holdfast_manifest::{
+    Channel, Correlation, EndReason, File, Manifest, Participant, Pause, PausedBy, Stream,
+};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 /// What one run of the command left.
@@ -103,6 +105,13 @@ fn manifest(id: RecordingId, part: u32, started: WallTime, files: &[(&str, &[u8]
             labels: vec![(index + 1).to_string()],
         });
     }
+    call.correlations.push(Correlation {
+        vendor: "oracle".to_owned(),
+        kind: "ucid".to_owned(),
+        value: "00144536801698162784".to_owned(),
+        source: "X-Oracle-UCID".to_owned(),
+    });
+    call.pauses.push(Pause::new(started, PausedBy::Operator));
     let mut stream = Stream::new(1, StreamId(7));
     stream.label = Some("1".to_owned());
     stream.packets = 50;

@@ -141,3 +141,29 @@ async fn answer(line: &[u8], inbox: &Sender<Incoming>) -> Answer {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_listens_on_is_replaced_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deeper").join("operator.sock");
+        let first = bind(&path).await.unwrap();
+        let error = bind(&path).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        // A process that was killed leaves its name behind.
+        drop(first);
+        assert!(path.exists());
+        let second = bind(&path).await.unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop((second, Bound(path.clone())));
+        assert!(!path.exists());
+
+        std::fs::write(&path, "not ours").unwrap();
+        assert!(bind(&path).await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "not ours");
+    }
+}

@@ -2,7 +2,7 @@
 
 use holdfast_manifest::EndReason;
 use holdfast_sip::endpoint::{DialogId, GoneCause, ServerTx};
-use holdfast_sip::{Reply, Request, Response, Status};
+use holdfast_sip::{Method, Reply, Request, Response, Status};
 use holdfast_units::RecordingId;
 
 use super::call::{Exchange, InDialog, Stage};
@@ -10,7 +10,7 @@ use super::content::{self, Content};
 use super::deadlines::Timer;
 use super::engine::Link;
 use super::facts::Carrier;
-use super::invite::{keep, propose};
+use super::invite::{Head, keep, propose};
 use super::output::{Notice, RefusedBecause};
 use super::proposal::Proposal;
 use super::session_timer::SessionTimer;
@@ -90,7 +90,12 @@ impl Recorder {
             return Ok(());
         };
         call.sync.ports.extend(proposal.ports());
-        let file = keep(&mut call.documents, request.request.head(), &content);
+        let file = keep(
+            &mut call.documents,
+            request.request.head(),
+            &content,
+            Head::WithBody,
+        );
         let carrier = carrier_of(now, &request.request, &content, file);
         let facts = call.facts.clone();
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
@@ -149,13 +154,15 @@ impl Recorder {
 
     /// Takes the metadata of a request that is answered 2xx, whatever else happens.
     fn merge(&mut self, now: Now, id: RecordingId, request: &Request, content: &Content) {
-        if content.is_empty() {
+        let is_bye = *request.method() == Method::Bye;
+        if content.is_empty() && !is_bye {
             return;
         }
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let file = keep(&mut call.documents, request.head(), content);
+        let wanted = if is_bye { Head::Always } else { Head::WithBody };
+        let file = keep(&mut call.documents, request.head(), content, wanted);
         let carrier = carrier_of(now, request, content, file);
         self.merge_carried(id, content, &carrier);
     }
@@ -175,7 +182,12 @@ impl Recorder {
         else {
             return;
         };
-        let file = keep(&mut call.documents, response.head(), content);
+        let file = keep(
+            &mut call.documents,
+            response.head(),
+            content,
+            Head::WithBody,
+        );
         let method = format!("200 {}", response.cseq().method.as_str());
         let carrier = Carrier {
             method: &method,
@@ -349,9 +361,9 @@ impl Recorder {
         if let Some(id) = self.call_of(dialog) {
             self.note_reasons(id, request);
             // What cannot be read ends the call all the same.
-            if let Ok(content) = content::read(&self.config_of_call(id), request) {
-                self.merge(now, id, request, &content);
-            }
+            let config = self.config_of_call(id);
+            let content = content::read(&config, request).unwrap_or_default();
+            self.merge(now, id, request, &content);
             self.end_call(now, id, EndReason::Bye);
         }
         let _ = self.endpoint.respond(now.mono, tx, &Reply::new(Status::OK));

@@ -185,7 +185,7 @@ impl Recorder {
         } = ground;
         let request = &*invite.request;
         let mut documents = Documents::default();
-        let file = keep(&mut documents, request.head(), content);
+        let file = keep(&mut documents, request.head(), content, Head::Always);
         let session_is_paused = session.is_paused();
         let mut facts = Facts::new(session);
         for word in marks.warnings() {
@@ -430,9 +430,23 @@ fn no_family() -> Refusal {
     Refusal::new(reply, RefusedBecause::Offer(text.to_owned()))
 }
 
+/// Whether the head of a message is kept that carries nothing else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    /// It begins or ends the call: what it says of it stands nowhere else.
+    Always,
+    /// Only beside what it carries.
+    WithBody,
+}
+
 /// Keeps what a message carries; gives the name of its metadata document.
-pub(super) fn keep(documents: &mut Documents, head: &[u8], content: &Content) -> Option<String> {
-    if content.is_empty() {
+pub(super) fn keep(
+    documents: &mut Documents,
+    head: &[u8],
+    content: &Content,
+    wanted: Head,
+) -> Option<String> {
+    if content.is_empty() && wanted == Head::WithBody {
         return None;
     }
     let number = documents.next_number();

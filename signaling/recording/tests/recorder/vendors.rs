@@ -3,7 +3,7 @@
 
 use holdfast_manifest::Call;
 
-use crate::peer::{Ask, offer};
+use crate::peer::{Ask, Src, offer};
 use crate::world::World;
 
 fn described(headers: &[&str], metadata: &str) -> (World, Call) {
@@ -189,6 +189,43 @@ fn who_and_what_is_in_a_call_without_metadata() {
         ["<sip:alice@example.com>"]
     );
     assert_eq!(call.sip.headers["Privacy"], ["id"]);
+}
+
+/// What begins and ends a call stands as it was sent in the sidecar, with a body or without.
+#[test]
+fn the_heads_of_invite_and_bye_are_kept_without_bodies_too() {
+    let mut world = World::new();
+    let ask = Ask::new("INVITE").header("Cisco-Guid: 1-2-3-4");
+    let mut src = Src::new("bare");
+    let ok = world.answer(&mut src, &ask);
+    src.to_tag = ok.to_tag();
+    let answer = Ask::new("ACK").sole_body("application/sdp", &offer("sendonly"));
+    world.receive(&src.write(&answer, 1));
+    assert!(
+        world
+            .held()
+            .text("0001.sip")
+            .contains("\r\nCisco-Guid: 1-2-3-4\r\n")
+    );
+    world.answer(&mut src, &Ask::new("UPDATE"));
+    let bye = Ask::new("BYE").header("X-AC-Action: stop-siprec");
+    assert_eq!(world.answer(&mut src, &bye).status(), 200);
+    let published = world.published();
+    let heads: Vec<_> = published
+        .documents
+        .keys()
+        .filter(|name| name.ends_with(".sip"))
+        .collect();
+    assert_eq!(
+        heads,
+        ["0001.sip", "0002.sip"],
+        "an empty UPDATE tells nothing"
+    );
+    assert!(
+        published
+            .text("0002.sip")
+            .contains("\r\nX-AC-Action: stop-siprec\r\n")
+    );
 }
 
 /// S-90: why the call ended, in the words of whoever ended it.
