@@ -23,11 +23,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+/// TC-02.
 #[test]
 fn a_call_over_tls_1_2_is_recorded() {
     a_call_is_recorded(Versions::Tls12, "1.2");
 }
 
+/// TC-02.
 #[test]
 fn a_call_over_tls_1_3_is_recorded() {
     a_call_is_recorded(Versions::Tls13, "1.3");
@@ -55,7 +57,7 @@ fn a_call_is_recorded(versions: Versions, name: &str) {
     assert_eq!(published.manifest.call.sip.transport, "tls");
 }
 
-/// RFC 8996, RFC 9325 §3.1.1.
+/// TC-02; RFC 8996, RFC 9325 §3.1.1.
 #[test]
 fn versions_before_1_2_are_refused_and_openssl_is_understood() {
     let Some(openssl) = Tool::find("openssl") else {
