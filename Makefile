@@ -10,6 +10,7 @@
 #   make bench          instructions (valgrind) and time of a packet in each stage of the engine
 #   make fuzz           libFuzzer (else random tests with new seeds) for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
+#   make certs          a demo authority with certificates for server and client, in var/certs
 #   make clean          remove what was built (never recordings)
 #
 # Parameters: CONFIG=config/holdfast.toml PROFILE=release (or dev) FUZZ_SECONDS=300
@@ -37,7 +38,7 @@ BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE
 # One stamp for each machine: a target folder may be shared.
 STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
 
-.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz clean
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz certs clean
 
 help:
 	@sed -n '/^# *make /s/^# *//p' Makefile
@@ -111,6 +112,10 @@ soak: build $(call STAMP,demo)
 
 fuzz: $(call STAMP,build)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
+
+# For trying out. NAMES="HOST ...": what the server is called beside localhost.
+certs:
+	@scripts/certs
 
 clean:
 	cargo clean

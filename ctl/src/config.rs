@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_settings::{
     DEFAULT_FILE, LoadError, LocalMachine, Machine, Problem, Settings, SettingsError, SipListen,
-    display_size, load, read,
+    SipTransport, display_size, load, read,
 };
 use serde_json::{Value, json};
 
@@ -38,16 +39,22 @@ impl Source {
     }
 
     fn settings_for_this_machine(&self) -> Result<Settings, LoadError> {
-        match self {
-            Self::File(path) => load(path),
-            Self::BuiltIn => {
-                let settings = Settings::default();
-                let checked = settings.check_machine(&LocalMachine);
-                let path = PathBuf::from(self.name());
-                checked.map_err(|source| LoadError::Refused { path, source })?;
-                Ok(settings)
-            }
-        }
+        let settings = match self {
+            Self::File(path) => load(path)?,
+            Self::BuiltIn => Settings::default(),
+        };
+        let refused = |source| LoadError::Refused {
+            path: PathBuf::from(self.name()),
+            source,
+        };
+        settings.check_machine(&LocalMachine).map_err(refused)?;
+        // The files that they name; each start of the server reads them too.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = now.map_or(0, |now| now.as_secs());
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        settings.read_tls(seconds).map_err(refused)?;
+        settings.read_credentials().map_err(refused)?;
+        Ok(settings)
     }
 
     fn name(&self) -> String {
@@ -162,10 +169,12 @@ fn uris_of(listen: &SipListen, local: &[IpAddr]) -> Vec<String> {
     }
     let transport = listen.transport.as_str();
     let uri = |host| {
-        format!(
-            "sip:{};transport={transport}",
-            SocketAddr::new(host, address.port())
-        )
+        let address = SocketAddr::new(host, address.port());
+        match listen.transport {
+            // RFC 5630: that is what sips means.
+            SipTransport::Tls => format!("sips:{address}"),
+            SipTransport::Udp | SipTransport::Tcp => format!("sip:{address};transport={transport}"),
+        }
     };
     hosts.into_iter().map(uri).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use holdfast_e2e::wait::{PATIENCE, wait_until};
 use holdfast_load::agent::Way;
 use holdfast_load::invite::{Body, Codec};
 use holdfast_load::sip::Message;
-use holdfast_load::tls::{Stream, Versions};
+use holdfast_load::tls::{Client, Stream, Versions};
 use holdfast_load::verify::check_recording;
 use nix::sys::signal::Signal;
 use rustls::pki_types::pem::PemObject as _;
@@ -74,6 +75,36 @@ fn versions_before_1_2_are_refused_and_openssl_is_understood() {
     };
     assert!(try_version("-tls1_3") && try_version("-tls1_2"));
     assert!(!try_version("-tls1_1") && !try_version("-tls1"));
+}
+
+/// What `make certs` makes is good for a start.
+#[test]
+fn the_demo_certificates_serve() {
+    if Tool::find("openssl").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/certs");
+    let path = folder.path().display().to_string();
+    Tool::at(script).output(folder.path(), &[&path]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    let identity = |name: &str| Identity {
+        certificate: read(&format!("{name}.pem")),
+        key: read(&format!("{name}.key")),
+    };
+    let options = Options::new()
+        .tls(&identity("server"))
+        .file("ca.pem", &read("ca.pem"))
+        .set_file("tls", "client_ca", "ca.pem")
+        .set("tls", "client_certificates = \"required\"");
+    let system = System::start(&options);
+    let caller = identity("client");
+    let caller = (caller.certificate.as_bytes(), caller.key.as_bytes());
+    let client = Client::new(read("ca.pem").as_bytes(), Some(caller), Versions::Both);
+    let way = Way::Tls(client.expect("a client"));
+    let mut peer = Peer::over(system.sips(), &way);
+    let request = peer.write(&bare("OPTIONS", "demo@example.com"));
+    assert_eq!(peer.ask(&request, 1, "OPTIONS").status(), Some(200));
 }
 
 /// RFC 5626 §4.4.1: "two CRLFs ("CRLFCRLF")" are answered by one.

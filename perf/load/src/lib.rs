@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod answer;
 pub mod audit;
+pub mod hostile;
 pub mod invite;
 pub mod limits;
 pub mod media;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_load::agent::{Agent, Way};
 use holdfast_load::audit::{Audit, audit};
+use holdfast_load::hostile::{Assault, carry_out};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange, raise_open_files};
 use holdfast_load::run::{Progress, RunPlan, RunReport, run};
@@ -33,6 +34,10 @@ enum Command {
     Calls(CallsArgs),
     /// Look for raw G.711 octets in one channel of a WAV file; exit 0 only where all are there.
     Compare(CompareArgs),
+    /// Do to a server on this machine what somebody who means harm would do.
+    Hostile(HostileArgs),
+    /// Open TLS connections that say nothing, and hold them; exit 0 only where all stay open.
+    Idle(IdleArgs),
     /// Send OPTIONS; exit 0 only where the server answers with a 2xx.
     Options(OptionsArgs),
 }
@@ -117,6 +122,43 @@ struct CompareArgs {
 }
 
 #[derive(Args)]
+struct HostileArgs {
+    /// The server's UDP and TCP port: HOST:PORT, on the loopback.
+    #[arg(long, value_parser = resolve)]
+    target: SocketAddr,
+    /// Its TLS port.
+    #[arg(long, value_parser = resolve)]
+    sips: SocketAddr,
+    /// Garbage datagrams a second.
+    #[arg(long, default_value_t = 50_000)]
+    datagrams: u32,
+    /// Connections held open without a request.
+    #[arg(long, default_value_t = 2_000)]
+    half_open: u32,
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+}
+
+#[derive(Args)]
+struct IdleArgs {
+    /// The server's TLS port: HOST:PORT.
+    #[arg(long, value_parser = resolve)]
+    target: SocketAddr,
+    #[command(flatten)]
+    way: WayArgs,
+    /// How many connections.
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Whose memory is looked at: a PID.
+    #[arg(long)]
+    memory_of: u32,
+    /// Fail where a connection takes more than this many octets of it.
+    #[arg(long, default_value_t = 65_536)]
+    octets_max: u64,
+}
+
+#[derive(Args)]
 struct OptionsArgs {
     /// The server: HOST:PORT.
     #[arg(long, default_value = "127.0.0.1:5060", value_parser = resolve)]
@@ -187,6 +229,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Calls(args) => calls(&args),
         Command::Compare(args) => compare(&args),
+        Command::Hostile(args) => hostile(&args),
+        Command::Idle(args) => idle(&args),
         Command::Options(args) => options(&args),
     };
     match result {
@@ -381,6 +425,54 @@ fn compare(args: &CompareArgs) -> Outcome {
         ),
     }
     Ok(found.is_some() && !sent.is_empty())
+}
+
+fn hostile(args: &HostileArgs) -> Outcome {
+    raise_open_files()?;
+    let done = carry_out(&Assault {
+        target: args.target,
+        sips: args.sips,
+        datagrams: args.datagrams,
+        half_open: args.half_open,
+        duration: Duration::from_secs(args.seconds.into()),
+    })?;
+    println!(
+        "garbage={} half_open={} connections_opened={} endless_bodies={} endless_octets={} bombs={}",
+        done.datagrams,
+        args.half_open,
+        done.connections,
+        done.endless,
+        done.endless_octets,
+        done.bombs
+    );
+    Ok(true)
+}
+
+fn idle(args: &IdleArgs) -> Outcome {
+    raise_open_files()?;
+    let client = args.way.client()?;
+    let before = stats::memory(args.memory_of)?;
+    let mut open = Vec::new();
+    for number in 1..=args.connections {
+        open.push(client.connect(args.target, Duration::from_secs(10))?);
+        if number % 1_000 == 0 {
+            eprintln!("{number} of {} connections are open", args.connections);
+        }
+    }
+    // The last handshakes have left what they needed.
+    std::thread::sleep(Duration::from_secs(2));
+    let after = stats::memory(args.memory_of)?;
+    let each = after.saturating_sub(before) / (args.connections as u64).max(1);
+    let mut closed = 0;
+    for stream in &mut open {
+        closed += u32::from(stream.is_closed());
+    }
+    println!(
+        "connections={} closed={closed} memory_before={before} memory_after={after} \
+         octets_per_connection={each}",
+        args.connections
+    );
+    Ok(closed == 0 && each <= args.octets_max)
 }
 
 fn options(args: &OptionsArgs) -> Outcome {

@@ -49,6 +49,15 @@ pub fn hgrm(histogram: &Histogram<u64>) -> String {
     text
 }
 
+/// Memory that a process has in use, in octets: what is resident of it.
+pub fn memory(pid: u32) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1_024)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an odd /proc/PID/status"))
+}
+
 /// User and system time a process has used, all its threads together, to 10 ms. Work that the
 /// kernel does for it in the sender's time, as on loopback, is not in it.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {

@@ -107,6 +107,22 @@ impl TlsStream {
     }
 }
 
+impl TlsStream {
+    /// Whether the server has closed it: nothing is waited for.
+    pub fn is_closed(&mut self) -> bool {
+        let socket = &self.0.sock;
+        if socket.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let mut octet = [0];
+        let is_open = matches!(
+            socket.peek(&mut octet),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        );
+        !is_open
+    }
+}
+
 /// A connection, whatever is around what it carries.
 #[derive(Debug)]
 pub enum Stream {
