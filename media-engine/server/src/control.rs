@@ -45,6 +45,7 @@ pub struct Control {
     /// File system whose use decides whether further recordings are welcome.
     pub recordings_dir: PathBuf,
     pub disk_high_watermark_percent: u8,
+    pub disk_critical_watermark_percent: u8,
     /// Anything on it, or its end: the process is to stop.
     pub stop: Receiver<()>,
 }
@@ -63,6 +64,7 @@ struct State {
     /// Shards that have not yet listed all they hold to the present peer.
     listing: Vec<bool>,
     statistics: Vec<ShardStatistics>,
+    is_critical: bool,
     health: Health,
 }
 
@@ -80,6 +82,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
         alone_since: None,
         listing: vec![false; shards],
         statistics: vec![ShardStatistics::default(); shards],
+        is_critical: false,
         health: Health::default(),
         control,
     };
@@ -260,6 +263,20 @@ impl State {
             .unwrap_or(0);
         let is_full =
             disk_used_permille >= u16::from(self.control.disk_high_watermark_percent) * 10;
+        let is_critical =
+            disk_used_permille >= u16::from(self.control.disk_critical_watermark_percent) * 10;
+        if is_critical != std::mem::replace(&mut self.is_critical, is_critical) {
+            match is_critical {
+                true => error!(
+                    disk_used_permille,
+                    "the disk is past its critical watermark"
+                ),
+                false => info!(
+                    disk_used_permille,
+                    "the disk is below its critical watermark"
+                ),
+            }
+        }
         let unwilling = if is_full {
             Some(Unwilling::DiskFull)
         } else if self.statistics.iter().any(|s| s.journal_failing) {
@@ -325,7 +342,8 @@ impl State {
     }
 }
 
-fn disk_used_permille(dir: &std::path::Path) -> io::Result<u16> {
+/// Use of the file system that a folder is on, 0–1,000.
+pub fn disk_used_permille(dir: &std::path::Path) -> io::Result<u16> {
     let figures = nix::sys::statvfs::statvfs(dir)?;
     let total = figures.blocks().max(1);
     // As df counts: what is kept for root is neither used nor to be had.

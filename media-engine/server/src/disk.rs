@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 use crate::incoming::{Incoming, replace_durably};
 use crate::publish::Publisher;
+use crate::troubles::Troubles;
 
 /// Orders that may wait: the shard bounds what it has given, this only keeps it from waiting.
 const ORDERS_MAX: usize = 64 * 1024;
@@ -47,6 +48,7 @@ pub fn start(
     incoming: &Incoming,
     checkpoint: PathBuf,
     publish: &Sender<PublishJob>,
+    troubles: &Troubles,
 ) -> std::io::Result<Disk> {
     let (orders, order_queue) = bounded(ORDERS_MAX);
     // As many results as orders, so a bound on these bounds those.
@@ -57,6 +59,7 @@ pub fn start(
         results: result_queue.clone(),
         sync,
         publish: publish.clone(),
+        troubles: troubles.clone(),
         unwritten: RefCell::default(),
         unremoved: RefCell::default(),
     };
@@ -105,6 +108,7 @@ fn run(publisher: &Publisher, job: PublishJob) {
         PublishJob::Publish { recording, results } => {
             let result = publisher.publish(recording).map_err(|failure| {
                 error!(%recording, error = %chain(&failure), "a recording could not be published");
+                publisher.note_trouble(recording, &failure);
                 DiskError(chain(&failure))
             });
             // The shard is gone only when the process ends; the recording is found at the next start.
@@ -123,6 +127,7 @@ struct Writer {
     results: Sender<DiskResult>,
     sync: Sender<SyncJob>,
     publish: Sender<PublishJob>,
+    troubles: Troubles,
     /// What could not be written and was not ordered again since. Nothing is published without it.
     unwritten: RefCell<BTreeSet<(RecordingId, Part)>>,
     /// Recordings whose folder could not be moved away. One that comes under their id must not be
@@ -182,6 +187,7 @@ impl Writer {
             }
             DiskOrder::Publish { recording } => self.publish(recording),
             DiskOrder::Remove { recording } => {
+                self.troubles.forget(recording);
                 self.unwritten
                     .borrow_mut()
                     .retain(|(of, _)| *of != recording);
@@ -215,7 +221,8 @@ impl Writer {
         };
         let result = told(cleared.and_then(|()| write()));
         let mut unwritten = self.unwritten.borrow_mut();
-        if result.is_err() {
+        if let Err(error) = &result {
+            self.troubles.note(recording, &error.0);
             unwritten.insert((recording, part));
         } else if !unwritten.is_empty() {
             unwritten.remove(&(recording, part));

@@ -2,6 +2,7 @@
 //!
 //! The packet ring gives a block of packets when it is full or its time is over, so a BYE may be
 //! heard before the packets that came before it. Nothing waits for an end: the peer has its answer.
+//! Where packets are left in the ring because the disk does not follow, an end waits as long.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,9 +37,10 @@ impl Endings {
         None
     }
 
-    /// A command whose time has come.
-    pub fn due(&mut self, now: MonoTime) -> Option<Command> {
-        self.waiting.front().filter(|(at, _)| *at <= now)?;
+    /// A command whose time has come, where everything that had arrived until `drained_at` has been
+    /// taken.
+    pub fn due(&mut self, drained_at: MonoTime) -> Option<Command> {
+        self.waiting.front().filter(|(at, _)| *at <= drained_at)?;
         self.waiting.pop_front().map(|(_, command)| command)
     }
 

@@ -22,6 +22,9 @@ use holdfast_units::RecordingId;
 /// End of the name of a folder that is being removed.
 const DOOMED: &str = ".removed";
 
+/// End of the name of a folder that is kept for whoever wants to look into it.
+const ASIDE: &str = ".aside";
+
 /// The folder of all recordings in progress.
 #[derive(Clone, Debug)]
 pub struct Incoming {
@@ -125,13 +128,23 @@ impl Incoming {
     /// Moves what is left of a recording to where it is no recording's any more, and answers where
     /// that is: the caller deletes it, or the next start does.
     pub fn move_away(&self, recording: RecordingId) -> io::Result<Option<PathBuf>> {
+        self.rename(recording, DOOMED)
+    }
+
+    /// Moves what nobody knows any more to where no recording writes, should one come under its id,
+    /// and answers where that is.
+    pub fn set_aside(&self, recording: RecordingId) -> io::Result<Option<PathBuf>> {
+        self.rename(recording, ASIDE)
+    }
+
+    fn rename(&self, recording: RecordingId, ending: &str) -> io::Result<Option<PathBuf>> {
         let folder = self.folder(recording);
         let mut number = 0;
         loop {
-            // One that was moved before may not be deleted yet.
-            let doomed = self.dir.join(format!("{recording}.{number}{DOOMED}"));
-            match fs::rename(&folder, &doomed) {
-                Ok(()) => return Ok(Some(doomed)),
+            // One that was moved before may be there still.
+            let moved = self.dir.join(format!("{recording}.{number}{ending}"));
+            match fs::rename(&folder, &moved) {
+                Ok(()) => return Ok(Some(moved)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
                 Err(error) => return Err(error),

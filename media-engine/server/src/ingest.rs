@@ -1,5 +1,6 @@
 //! Which ingest the shards receive by, and what it counts.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use holdfast_control::ShardPorts;
 use holdfast_journal::Lsn;
 use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_settings::{IngestKind, Settings};
-use holdfast_sys::{Ingest, IngestCounters, PassedOver, RingIngest};
-use holdfast_units::MonoTime;
+use holdfast_sys::{Ingest, IngestCounters, PassedOver, RingIngest, clock};
+use holdfast_units::{MonoTime, WallTime};
 use tracing::{debug, error, info, warn};
 
 use crate::disk::chain;
@@ -162,26 +163,80 @@ fn install_rule(
 }
 
 /// Tells what an ingest lost or refused, when there is news, once a second at most.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct IngestWatch {
     told: IngestCounters,
     next: MonoTime,
+    /// What was dropped before has been told.
+    looked_at: WallTime,
+    /// Packets dropped that the log does not know of.
+    untold: u64,
+    next_word: MonoTime,
+    /// Drops of a hold that goes on: since when, within which time, and how many.
+    held: Option<(MonoTime, Range<WallTime>, u64)>,
 }
+
+/// Drops of a hold that lasts are told after this time at the latest.
+const HOLD_TOLD_AFTER: Duration = Duration::from_secs(5);
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl IngestWatch {
-    pub fn look(&mut self, now: MonoTime, shard: usize, ingest: &mut dyn Ingest) {
-        if now < self.next {
-            return;
+    pub fn new(wall: WallTime) -> Self {
+        Self {
+            told: IngestCounters::default(),
+            next: MonoTime(0),
+            looked_at: wall,
+            untold: 0,
+            next_word: MonoTime(0),
+            held: None,
+        }
+    }
+
+    /// Looks where it is time to, or where packets are held back, so that drops are to be expected;
+    /// answers how many packets the kernel dropped, and within which time. Those of one hold are one.
+    pub fn look(
+        &mut self,
+        now: MonoTime,
+        is_held_back: bool,
+        shard: usize,
+        ingest: &mut dyn Ingest,
+    ) -> Option<(Range<WallTime>, u64)> {
+        if let Some((within, count)) = self.count(now, is_held_back, shard, ingest) {
+            let (_, all, sum) = self.held.get_or_insert((now, within.clone(), 0));
+            all.end = within.end;
+            *sum += count;
+        }
+        let is_long = |since: MonoTime| now.since(since) >= HOLD_TOLD_AFTER;
+        let held = self.held.take_if(|held| !is_held_back || is_long(held.0));
+        held.map(|(_, within, count)| (within, count))
+    }
+
+    fn count(
+        &mut self,
+        now: MonoTime,
+        is_held_back: bool,
+        shard: usize,
+        ingest: &mut dyn Ingest,
+    ) -> Option<(Range<WallTime>, u64)> {
+        if now < self.next && !is_held_back {
+            return None;
         }
         self.next = now + WATCH_INTERVAL;
+        let before = clock::wall();
         let counters = match ingest.counters() {
             Ok(counters) => counters,
-            Err(error) => return debug!(shard, %error, "the kernel does not tell its counts"),
+            Err(error) => {
+                debug!(shard, %error, "the kernel does not tell its counts");
+                return None;
+            }
         };
+        let from = std::mem::replace(&mut self.looked_at, before);
         let drops = counters.kernel_drops - self.told.kernel_drops;
-        if drops > 0 {
+        self.untold += drops;
+        if self.untold > 0 && self.next_word <= now {
+            let drops = std::mem::take(&mut self.untold);
+            self.next_word = now + WATCH_INTERVAL;
             error!(
                 shard,
                 drops,
@@ -193,5 +248,6 @@ impl IngestWatch {
             debug!(shard, ?counters, "not taken by the ingest");
         }
         self.told = counters;
+        (drops > 0).then(|| (from..clock::wall(), drops))
     }
 }

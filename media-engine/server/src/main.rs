@@ -14,6 +14,7 @@ mod drop_rule;
 mod endings;
 mod incoming;
 mod ingest;
+mod intake;
 mod kept_blocks;
 mod kept_rings;
 mod kept_sockets;
@@ -27,6 +28,7 @@ mod segments;
 mod shard_loop;
 #[cfg(test)]
 mod testing;
+mod troubles;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -55,6 +57,7 @@ use crate::ingest::ShardIngest;
 use crate::kept_blocks::KeptBlocks;
 use crate::publish::Publisher;
 use crate::shard_loop::{BLOCK_SIZE, ShardSetup};
+use crate::troubles::Troubles;
 
 /// The media engine of Holdfast, a SIPREC session recording server.
 #[derive(Parser)]
@@ -162,11 +165,12 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         },
     })
     .map_err(StartError::Recover)?;
+    let troubles = Troubles::default();
     let publisher = Publisher::new(
         incoming.clone(),
-        settings.recordings.dir.clone(),
         settings.node.name.clone(),
-        settings.recordings.keep_packets,
+        &settings.recordings,
+        troubles.clone(),
     );
     let (publish, publishers) =
         disk::start_publishers(settings.recordings.publish_threads, &publisher)
@@ -179,8 +183,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     for ((index, one), ingest) in recovered.into_iter().enumerate().zip(shards.into_inner()) {
         let (command_sender, command_queue) = unbounded();
         let checkpoint = recovery::checkpoint_path(&settings.journal.dir, index as u16);
-        let disk =
-            disk::start(index, &incoming, checkpoint, &publish).map_err(StartError::Thread)?;
+        let disk = disk::start(index, &incoming, checkpoint, &publish, &troubles)
+            .map_err(StartError::Thread)?;
         let setup = ShardSetup {
             core: settings.media.cores[index] as usize,
             config: shard_config(settings, index as u16, slices[index]),
@@ -224,6 +228,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         events,
         recordings_dir: settings.recordings.dir.clone(),
         disk_high_watermark_percent: settings.recordings.disk_high_watermark,
+        disk_critical_watermark_percent: settings.recordings.disk_critical_watermark,
         stop: stopped,
     };
     control::run(control, listener).map_err(StartError::Thread)?;

@@ -14,24 +14,28 @@
 //! the state that it was made of: the same state has been published, by a process that died after
 //! the rename; another one is a further part of the recording, and gets a folder of its own.
 
+mod files;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use holdfast_control::{Life, Recording};
-use holdfast_manifest::{Call, Manifest};
+use holdfast_manifest::{Call, Manifest, Warning};
 use holdfast_rtp::PayloadMap;
-use holdfast_settings::KeepPackets;
+use holdfast_settings::{KeepPackets, Recordings, WhenCritical};
 use holdfast_shard::{Published, ReadSavedError, SavedRecording};
-use holdfast_track::wav::WriteAt;
 use holdfast_track::{RecordingTime, RenderError, RenderPlan, TrackInput, TrackReport};
 use holdfast_units::{RecordingId, WallTime};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
 use tracing::info;
 
+use crate::control::disk_used_permille;
 use crate::incoming::{Incoming, sync_folder_of};
+use crate::troubles::Troubles;
+
+use files::{AudioFile, copy, disk, hashed, hex, remove, sorted_names, write_durably};
 
 /// Name of the document in which signaling describes the call.
 pub const CALL_DOCUMENT: &str = "call.json";
@@ -42,9 +46,9 @@ const AUDIO_FILE: &str = "audio.wav";
 #[derive(Clone, Debug)]
 pub struct Publisher {
     incoming: Incoming,
-    recordings_dir: PathBuf,
     node: String,
-    keep_packets: KeepPackets,
+    settings: Recordings,
+    troubles: Troubles,
 }
 
 /// Why a recording could not be published.
@@ -76,6 +80,14 @@ struct Track {
     began: Option<WallTime>,
 }
 
+/// Whether the packets of a track stay with the recording.
+enum Keep {
+    Yes,
+    No,
+    /// They would, were there space for what is not needed.
+    NoSpace,
+}
+
 /// Where a recording is published.
 enum Place {
     /// It has been, here.
@@ -87,16 +99,25 @@ enum Place {
 impl Publisher {
     pub fn new(
         incoming: Incoming,
-        recordings_dir: PathBuf,
         node: String,
-        keep_packets: KeepPackets,
+        settings: &Recordings,
+        troubles: Troubles,
     ) -> Self {
         Self {
             incoming,
-            recordings_dir,
             node,
-            keep_packets,
+            settings: settings.clone(),
+            troubles,
         }
+    }
+
+    /// It could not be published; it will be tried again.
+    pub fn note_trouble(&self, recording: RecordingId, failure: &PublishError) {
+        let mut cause: &dyn std::error::Error = failure;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        self.troubles.note(recording, &cause.to_string());
     }
 
     /// Publishes a recording that has ended. Doing it again finds it done.
@@ -132,7 +153,7 @@ impl Publisher {
     fn place(&self, recording: &Recording) -> Result<Place, PublishError> {
         let (year, month, day) = recording.started.utc_date();
         let day = format!("{year:04}/{month:02}/{day:02}");
-        let day = self.recordings_dir.join(day);
+        let day = self.settings.dir.join(day);
         let state = state_sha256(recording);
         let mut part = 1;
         loop {
@@ -175,19 +196,31 @@ impl Publisher {
             file.sync_all().map_err(disk(&path))?;
             files.push(hashed(made, AUDIO_FILE)?);
         }
+        let mut flags = Vec::new();
         for (track, report) in tracks.iter().zip(plan.reports()) {
-            if self.keeps(report) {
-                let name = format!("streams/{}.track", track.number);
-                copy(&track.path, &made.join(&name))?;
-                files.push(hashed(made, &name)?);
+            match self.keeps(report) {
+                Keep::Yes => {
+                    let name = format!("streams/{}.track", track.number);
+                    copy(&track.path, &made.join(&name))?;
+                    files.push(hashed(made, &name)?);
+                }
+                Keep::NoSpace => flags = vec!["packets_not_kept".to_owned()],
+                Keep::No => {}
             }
+        }
+        if let Some(error) = self.troubles.of(recording.id) {
+            flags.push("disk_trouble".to_owned());
+            call.warnings.push(Warning {
+                code: "disk_trouble".to_owned(),
+                text: format!("something could be written only when it was tried again: {error}"),
+            });
         }
         for document in &mut call.metadata {
             if let Some(file) = files.iter().find(|file| file.name == document.file) {
                 document.sha256.clone_from(&file.sha256);
             }
         }
-        let manifest = self.manifest((recording, part), call, &plan, &tracks, files);
+        let manifest = self.manifest((recording, part), call, &plan, &tracks, (files, flags));
         let path = made.join(holdfast_manifest::FILE_NAME);
         write_durably(&path, &manifest.to_json())?;
         for folder in [made.join("metadata"), made.join("streams"), made.to_owned()] {
@@ -253,17 +286,26 @@ impl Publisher {
         Ok(tracks)
     }
 
-    fn keeps(&self, report: &TrackReport) -> bool {
+    fn keeps(&self, report: &TrackReport) -> Keep {
         // What the audio does not hold is in the packets only.
         let is_unrendered = report.not_rendered_reason.is_some() && report.packets > 0
             || report.unplaced > 0
             || report.hidden_samples > 0
             || !report.damage.is_empty();
-        match self.keep_packets {
-            KeepPackets::Always => true,
-            KeepPackets::Unrendered => is_unrendered,
-            KeepPackets::Never => false,
+        match self.settings.keep_packets {
+            KeepPackets::Always if is_unrendered => Keep::Yes,
+            KeepPackets::Always if self.is_short_of_space() => Keep::NoSpace,
+            KeepPackets::Always => Keep::Yes,
+            KeepPackets::Unrendered if is_unrendered => Keep::Yes,
+            KeepPackets::Unrendered | KeepPackets::Never => Keep::No,
         }
+    }
+
+    /// Whether what is not needed has to make room for what is.
+    fn is_short_of_space(&self) -> bool {
+        let critical = u16::from(self.settings.disk_critical_watermark) * 10;
+        let is_critical = || disk_used_permille(&self.settings.dir).is_ok_and(|it| it >= critical);
+        self.settings.when_critical == WhenCritical::DropPacketsFirst && is_critical()
     }
 
     fn manifest(
@@ -272,7 +314,7 @@ impl Publisher {
         call: Call,
         plan: &RenderPlan,
         tracks: &[Track],
-        files: Vec<holdfast_manifest::File>,
+        (files, mut flags): (Vec<holdfast_manifest::File>, Vec<String>),
     ) -> Manifest {
         let streams = tracks.iter().zip(plan.reports()).map(|(track, report)| {
             let header = report.header.as_ref();
@@ -293,7 +335,9 @@ impl Publisher {
             Life::Ended { reason, .. } => reason,
             Life::Active => holdfast_manifest::EndReason::Failure,
         };
-        let mut flags = Vec::new();
+        if plan.reports().iter().any(|report| report.dropped > 0) {
+            flags.push("packets_dropped".to_owned());
+        }
         if plan.is_decoded() {
             flags.push("decoded".to_owned());
         }
@@ -398,89 +442,6 @@ fn sum(folder: &Path, manifest: &Manifest) -> Published {
         folder: folder.display().to_string(),
         packets: manifest.streams.iter().map(|stream| stream.packets).sum(),
         lost: manifest.streams.iter().map(|stream| stream.lost).sum(),
-    }
-}
-
-struct AudioFile<'a>(&'a File);
-
-impl WriteAt for AudioFile<'_> {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-}
-
-fn sorted_names(folder: &Path) -> Result<Vec<String>, PublishError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(disk(folder)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(disk(folder))?.file_name();
-        names.extend(name.into_string().ok());
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), PublishError> {
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).map_err(disk(folder))?;
-    }
-    // The same file by another name where that is possible: nothing changes it any more.
-    if fs::hard_link(from, to).is_err() {
-        fs::copy(from, to).map_err(disk(to))?;
-    }
-    File::open(to)
-        .and_then(|file| file.sync_all())
-        .map_err(disk(to))
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-    fs::write(path, bytes).map_err(disk(path))?;
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(disk(path))
-}
-
-fn hashed(folder: &Path, name: &str) -> Result<holdfast_manifest::File, PublishError> {
-    let path = folder.join(name);
-    let mut file = File::open(&path).map_err(disk(&path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut bytes = 0;
-    loop {
-        let size = file.read(&mut buffer).map_err(disk(&path))?;
-        if size == 0 {
-            break;
-        }
-        bytes += size as u64;
-        hash.update(&buffer[..size]);
-    }
-    Ok(holdfast_manifest::File {
-        name: name.to_owned(),
-        bytes,
-        sha256: hex(&hash.finalize()),
-    })
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn remove(folder: &Path) -> Result<(), PublishError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(folder)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn disk(path: &Path) -> impl Fn(io::Error) -> PublishError + use<> {
-    let path = path.to_owned();
-    move |source| PublishError::Disk {
-        path: path.clone(),
-        source,
     }
 }
 

@@ -145,8 +145,12 @@ fn sweep(
             continue;
         }
         if incoming.has_tracks(recording).map_err(disk)? {
-            error!(%recording, folder = %incoming.folder(recording).display(),
-                "a recording in progress whose state is lost: its tracks are left where they are");
+            let folder = incoming
+                .set_aside(recording)
+                .map_err(disk)?
+                .unwrap_or_default();
+            error!(%recording, folder = %folder.display(),
+                "a recording in progress whose state is lost: its tracks are set aside");
         } else if let Err(error) = incoming.remove(recording) {
             warn!(%recording, %error, "what is left of a recording stays");
         }

@@ -27,26 +27,17 @@ use crate::block::Block;
 use crate::disk::Disk;
 use crate::endings::Endings;
 use crate::ingest::{IngestWatch, ShardIngest};
+use crate::intake::Intake;
 use crate::known::KnownPackets;
 use crate::recovery::Recovered;
 use crate::segments::Segments;
 use crate::{kept_blocks, kept_sockets};
-
-/// Datagrams taken in one tick, at most: the rest waits in the kernel for the next.
-const POLL_BUDGET: usize = 16 * 1024;
 
 /// Octets of a block of the journal.
 pub const BLOCK_SIZE: usize = 1024 * 1024;
 
 /// Blocks of a shard: what the journal may hold while the disk is slow.
 const BLOCKS: usize = 64;
-
-/// Room of the journal beyond what datagrams may take: the rest of a ring's block, records of other
-/// kinds, and what is left of each block that is sealed before it is full.
-const ROOM_SPARE: usize = 4 * BLOCK_SIZE;
-
-/// Octets of a record beside its packet, at most.
-const RECORD_SIZE: usize = 40;
 
 /// A shard with nothing to do ticks this many times slower.
 const IDLE_TICKS: u32 = 5;
@@ -82,8 +73,8 @@ struct State {
     /// What the ingest may offer again.
     known: KnownPackets,
     lifeline: Lifeline,
-    packet_size_max: usize,
     watch: IngestWatch,
+    intake: Intake,
     endings: Endings,
     segments: Segments,
     disk: Disk,
@@ -151,8 +142,8 @@ async fn run(setup: ShardSetup) {
         ingest,
         known,
         lifeline: setup.lifeline,
-        packet_size_max: setup.packet_size_max,
-        watch: IngestWatch::default(),
+        watch: IngestWatch::new(wall),
+        intake: Intake::new(now, setup.packet_size_max),
         endings: Endings::default(),
         segments,
         disk,
@@ -166,7 +157,7 @@ async fn run(setup: ShardSetup) {
         let State { shard, ingest, .. } = &mut *state.borrow_mut();
         ingest.handle_resumed();
         for PassedOver { port, count, from } in setup.passed_over {
-            shard.handle_drops(from, port, count);
+            shard.handle_drops(from..wall, port, count);
         }
     }
     info!(
@@ -197,7 +188,7 @@ async fn run(setup: ShardSetup) {
 /// One tick. Answers whether the shard has nothing to do.
 fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
     let (now, wall) = (clock::monotonic(), clock::wall());
-    let is_caught_up = receive(state, now, wall);
+    let is_caught_up = receive(state, now);
     carry_out(state);
     // What was said while packets wait that came before it has to wait for them.
     if is_caught_up {
@@ -215,22 +206,27 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
         // Release is the acknowledgement: what the journal holds need not wait in the ring.
         state.ingest.release(state.shard.committed_lsn().0);
         state.keep_journal();
-        state.watch.look(now, state.index, state.ingest.as_mut());
+        let is_held_back = state.intake.is_holding();
+        let ingest = state.ingest.as_mut();
+        let lost = state.watch.look(now, is_held_back, state.index, ingest);
+        if let Some((within, count)) = lost {
+            state.shard.handle_overflow(within, count);
+        }
     }
     state.borrow().shard.is_idle()
 }
 
 /// Takes what has arrived, as far as the journal has room for it: the rest waits in the kernel. Answers
 /// whether there is nothing left of a former process.
-fn receive(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime) -> bool {
+fn receive(state: &Rc<RefCell<State>>, now: MonoTime) -> bool {
     let State {
         shard,
         ingest,
         known,
-        packet_size_max,
+        intake,
         ..
     } = &mut *state.borrow_mut();
-    let budget = budget(shard.room(), *packet_size_max);
+    let budget = intake.budget(shard.room());
     let mut drops = Vec::new();
     let mut sink = |arrival: Arrival<'_>| {
         let Arrival {
@@ -252,26 +248,24 @@ fn receive(state: &Rc<RefCell<State>>, now: MonoTime, wall: WallTime) -> bool {
         };
         shard.handle_datagram(now, &datagram);
     };
-    if budget > 0
-        && let Err(error) = ingest.poll(budget, &mut sink, &mut |drop| drops.push(drop))
-    {
-        error!(%error, "the ingest of a shard fails");
+    let mut taken = 0;
+    if budget > 0 {
+        match ingest.poll(budget, &mut sink, &mut |drop| drops.push(drop)) {
+            Ok(count) => taken = count,
+            Err(error) => error!(%error, "the ingest of a shard fails"),
+        }
     }
+    intake.handle_polled(now, budget, taken, ingest.holds_back());
+    shard.set_held_back(intake.is_held_back(now));
     ingest.handle_position(shard.next_lsn().0);
     for drop in drops {
-        shard.handle_drops(wall, drop.port, drop.count);
+        shard.handle_drops(drop.from..drop.to, drop.port, drop.count);
     }
     let is_caught_up = !ingest.is_catching_up();
     if is_caught_up && !known.is_empty() {
         *known = KnownPackets::default();
     }
     is_caught_up
-}
-
-/// Datagrams that one tick may take: as many as the journal has room for, were they all of the longest.
-fn budget(room: usize, packet_size_max: usize) -> usize {
-    let packets = room.saturating_sub(ROOM_SPARE) / (packet_size_max + RECORD_SIZE);
-    packets.min(POLL_BUDGET)
 }
 
 fn take_commands(
@@ -287,7 +281,10 @@ fn take_commands(
         }
     }
     loop {
-        let due = state.borrow_mut().endings.due(now);
+        let due = {
+            let state = &mut *state.borrow_mut();
+            state.endings.due(state.intake.drained_at())
+        };
         let Some(command) = due else { break };
         hand_on(state, now, wall, command);
     }

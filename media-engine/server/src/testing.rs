@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use holdfast_control::{Life, Recording};
 use holdfast_manifest::EndReason;
-use holdfast_settings::KeepPackets;
+use holdfast_settings::Settings;
 use holdfast_units::{RecordingId, WallTime};
 
 use crate::incoming::Incoming;
 use crate::publish::Publisher;
+use crate::troubles::Troubles;
 
 /// 2026-11-22 10:00:00 UTC.
 const STARTED: WallTime = WallTime(1_795_341_600_000_000_000);
@@ -35,8 +36,9 @@ pub fn ended(id: RecordingId) -> Recording {
 
 /// One that publishes beside the recordings in progress.
 pub fn publisher(incoming: Incoming) -> Publisher {
-    let dir = published_dir(&incoming);
-    Publisher::new(incoming, dir, "test".into(), KeepPackets::Unrendered)
+    let mut settings = Settings::from_toml("").expect("the defaults").recordings;
+    settings.dir = published_dir(&incoming);
+    Publisher::new(incoming, "test".into(), &settings, Troubles::default())
 }
 
 pub fn published_dir(incoming: &Incoming) -> PathBuf {

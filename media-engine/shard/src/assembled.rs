@@ -191,6 +191,12 @@ impl AssembledStream {
         self.mark(&TrackMark::Dropped { from, to, packets }, record);
     }
 
+    /// The ring was full until now, for all streams together.
+    pub fn handle_overflow(&mut self, from: WallTime, packets: u64, at: &RecordRef<'_>) {
+        let to = at.arrival;
+        self.mark(&TrackMark::RingOverflow { from, to, packets }, at);
+    }
+
     /// The engine was started again.
     pub fn handle_restart(&mut self, at: &RecordRef<'_>) {
         self.mark(&TrackMark::EngineRestart, at);

@@ -140,6 +140,7 @@ impl Assembly {
             records::RTCP => self.with_stream(record, AssembledStream::handle_rtcp),
             records::SOURCE => self.with_stream(record, AssembledStream::handle_source),
             records::DROPS => self.with_stream(record, AssembledStream::handle_drops),
+            records::OVERFLOW => self.handle_overflow(record),
             records::RECORDING => {
                 if let Ok(desired) = postcard::from_bytes(record.payload)
                     && !self.lacks_documents(&desired, record)
@@ -209,6 +210,17 @@ impl Assembly {
         handle(stream, record);
         if stream.track.is_due() {
             self.flush(index);
+        }
+    }
+
+    /// Marks in every open track that the ring was full.
+    fn handle_overflow(&mut self, record: &RecordRef<'_>) {
+        let (words, _) = record.payload.as_chunks::<8>();
+        let [from, packets] = *words else { return };
+        let from = WallTime(u64::from_le_bytes(from));
+        let packets = u64::from_le_bytes(packets);
+        for stream in self.streams_mut().filter(|it| !it.has(record.lsn)) {
+            stream.handle_overflow(from, packets, record);
         }
     }
 

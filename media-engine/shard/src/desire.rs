@@ -324,7 +324,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         desired: &Recording,
     ) -> Result<Lsn, Full> {
         // What was lost of a stream belongs before its end.
-        self.write_losses(now, wall);
+        self.write_losses(now);
         let payload = records::encode_recording(desired);
         let known = self
             .recordings

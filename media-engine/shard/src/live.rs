@@ -43,8 +43,10 @@ pub struct LiveStream {
 pub struct Unwritten {
     /// How many.
     pub count: u32,
-    /// Arrival of the first of them.
+    /// Before the first of them, or its arrival.
     pub from: WallTime,
+    /// After the last of them, or its arrival.
+    pub to: WallTime,
 }
 
 /// What becomes of a datagram.

@@ -10,6 +10,7 @@
 //! | [`RECORDING`] | postcard of [`holdfast_control::Recording`] |
 //! | [`DOCUMENT`] | postcard of [`holdfast_control::Document`]; a piece that does not follow gives it up |
 //! | [`DROPS`] | u32 count, u64 arrival of the first, little-endian: datagrams lost before the journal |
+//! | [`OVERFLOW`] | u64 arrival before the first, u64 count, little-endian: the ring of all streams was full until the record's arrival |
 //! | [`REMOVED`] | the 16 octets of a recording's id: it has been published or was refused |
 
 /// An RTP packet of a stream.
@@ -24,6 +25,8 @@ pub const RECORDING: u8 = 4;
 pub const DOCUMENT: u8 = 5;
 /// Datagrams of a stream that were lost before the journal.
 pub const DROPS: u8 = 6;
+/// The ring was full: packets of any of the streams may be missing.
+pub const OVERFLOW: u8 = 8;
 /// A recording that is no longer in progress.
 pub const REMOVED: u8 = 7;
 

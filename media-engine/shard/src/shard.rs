@@ -10,6 +10,7 @@ mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use holdfast_control::{DocumentName, FromEngine, ShardPorts, Unwilling};
@@ -79,12 +80,23 @@ pub struct Shard<B> {
     checkpointer: Checkpointer,
     /// Pairs whose stream has datagrams that were not kept and are not yet written down.
     unwritten: Vec<u16>,
+    /// Datagrams that the kernel dropped, not yet written down.
+    overflow: Option<Overflow>,
+    /// The shell leaves datagrams where they are, for want of room here.
+    is_held_back: bool,
     report_cursor: usize,
     next_housekeeping: MonoTime,
     statistics: ShardStatistics,
     journal_failing: bool,
     /// The journal keeps what it has from here on, though the tracks have it too.
     kept_from: Lsn,
+}
+
+/// Datagrams of all streams together that the kernel dropped.
+#[derive(Debug)]
+struct Overflow {
+    within: Range<WallTime>,
+    count: u64,
 }
 
 /// How often statistics are told, orphans looked for and failed orders repeated.
@@ -122,6 +134,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             committed: VecDeque::new(),
             checkpointer: Checkpointer::new(now, config.checkpoint_interval, saved),
             unwritten: Vec::new(),
+            overflow: None,
+            is_held_back: false,
             report_cursor: 0,
             next_housekeeping: now,
             statistics: ShardStatistics::default(),
@@ -179,7 +193,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             arrival,
         };
         if is_new && !self.introduce(now, source, &record) {
-            return self.handle_unwritten(pair, 1, arrival);
+            return self.handle_unwritten(pair, arrival);
         }
         match self.journal.append(now, &record, &[bytes]) {
             Ok(_) => {
@@ -188,7 +202,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                 }
                 self.statistics.packets += 1;
             }
-            Err(_) => self.handle_unwritten(pair, 1, arrival),
+            Err(_) => self.handle_unwritten(pair, arrival),
         }
         if kind == records::RTCP {
             self.handle_rtcp(now, pair, source, bytes);
@@ -228,19 +242,42 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             }
         }
         if let Some(arrival) = lost {
-            self.handle_unwritten(pair, 1, arrival);
+            self.handle_unwritten(pair, arrival);
         }
         is_written
     }
 
-    /// The kernel had to drop datagrams of a port.
-    pub fn handle_drops(&mut self, wall: WallTime, port: u16, count: u32) {
+    /// The kernel had to drop datagrams of a port, within this time.
+    pub fn handle_drops(&mut self, within: Range<WallTime>, port: u16, count: u32) {
         let pair = port.wrapping_sub(self.config.ports.first) >> 1;
         if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
             stream.kernel_drops += u64::from(count);
             self.statistics.kernel_drops += u64::from(count);
-            self.note_loss(pair, count, wall);
+            self.note_loss(pair, count, within);
         }
+    }
+
+    /// The kernel had to drop datagrams within this time, of which ports it does not tell.
+    pub fn handle_overflow(&mut self, within: Range<WallTime>, count: u64) {
+        self.statistics.kernel_drops += count;
+        let noted = self.overflow.get_or_insert_with(|| Overflow {
+            within: within.clone(),
+            count: 0,
+        });
+        noted.within.start = noted.within.start.min(within.start);
+        noted.within.end = noted.within.end.max(within.end);
+        noted.count += count;
+    }
+
+    /// Octets of datagrams that the journal would take now; the shell offers no more than that and
+    /// leaves the rest where it is, so that nothing has to be dropped here.
+    pub fn room(&self) -> usize {
+        self.journal.room()
+    }
+
+    /// Whether datagrams are left where they are, for want of [`Self::room`].
+    pub fn set_held_back(&mut self, is_held_back: bool) {
+        self.is_held_back = is_held_back;
     }
 
     /// The journal's completion of an [`Output::Journal`].
@@ -301,7 +338,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
 
     /// One tick: what is due, and a share of what is not urgent.
     pub fn handle_tick(&mut self, now: MonoTime, wall: WallTime) {
-        self.write_losses(now, wall);
+        self.write_losses(now);
         self.write_given_up(now, wall);
         self.journal.handle_timeout(now);
         while let Some(event) = self.journal.poll_event() {
@@ -365,11 +402,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// ingest that offers packets again after a crash needs them to know which.
     pub fn keep_from(&mut self, lsn: Lsn) {
         self.kept_from = lsn;
-    }
-
-    /// Octets that the journal takes at present, whatever the disk does, and some.
-    pub fn room(&self) -> usize {
-        self.journal.occupancy().blocks_empty * self.journal.block_size()
     }
 
     /// Makes everything durable as soon as the disk can.

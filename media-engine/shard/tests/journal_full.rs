@@ -184,10 +184,10 @@ fn what_the_kernel_dropped_is_counted_and_marked() {
     world.desire(&call);
     world.talk(&call.streams, 0..10);
     let wall = world.wall;
-    world.shard().handle_drops(wall, one.rtp_port, 17);
-    world.shard().handle_drops(wall, one.rtcp_port, 1);
+    world.shard().handle_drops(wall..wall, one.rtp_port, 17);
+    world.shard().handle_drops(wall..wall, one.rtcp_port, 1);
     // Of a port that no stream has.
-    world.shard().handle_drops(wall, 20_100, 5);
+    world.shard().handle_drops(wall..wall, 20_100, 5);
     world.run(1_100 * MS);
     assert_eq!(world.statistics.kernel_drops, 18);
     world.desire(&ended(&call, world.wall));

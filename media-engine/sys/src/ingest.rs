@@ -30,6 +30,11 @@ pub struct Drops {
     pub port: u16,
     /// How many.
     pub count: u32,
+    /// Arrival of the last one before them that was not dropped; of the next one where it is the
+    /// first.
+    pub from: WallTime,
+    /// Arrival of the first one after them.
+    pub to: WallTime,
 }
 
 /// What an ingest refused or lost that no port can be told of, since it was made.
@@ -84,6 +89,12 @@ pub trait Ingest {
     /// Says that everything that was offered until now has numbers below `next` in the journal; called
     /// after each [`Self::poll`]. An ingest that holds nothing ignores it.
     fn handle_position(&mut self, _next: u64) {}
+
+    /// Whether the last [`Self::poll`] left datagrams where they are although its budget would have
+    /// allowed for them: until what was offered before is released.
+    fn holds_back(&self) -> bool {
+        false
+    }
 
     /// Lets go of what the journal holds durably: everything with a number below `committed`.
     fn release(&mut self, _committed: u64) {}

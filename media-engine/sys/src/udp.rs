@@ -39,6 +39,7 @@ struct OpenSocket {
     /// Another process may hold a handle of it too.
     socket: SharedSocket,
     drops_total: u32,
+    last_arrival: Option<WallTime>,
 }
 
 impl UdpIngest {
@@ -88,6 +89,7 @@ impl UdpIngest {
         Some(OpenSocket {
             socket: Arc::new(socket),
             drops_total,
+            last_arrival: None,
         })
     }
 
@@ -109,6 +111,7 @@ impl Ingest for UdpIngest {
             None => OpenSocket {
                 socket: Arc::new(bind(address)?),
                 drops_total: 0,
+                last_arrival: None,
             },
         };
         self.epoll.add(
@@ -147,6 +150,10 @@ impl Ingest for UdpIngest {
                 let Some(open) = self.sockets.get_mut(index).and_then(Option::as_mut) else {
                     continue;
                 };
+                if taken >= budget {
+                    // The level-triggered set names it again.
+                    break;
+                }
                 let port = self.first_port + index as u16;
                 taken += drain(open, port, &mut self.batch, sink, dropped);
             }
@@ -212,6 +219,8 @@ fn drain(
             let Some(source) = received.source else {
                 continue;
             };
+            let arrival: WallTime = received.arrival.unwrap_or_else(clock::wall);
+            // The kernel tells the count as it was when this one came.
             if let Some(total) = received
                 .drops_total
                 .filter(|&total| total != open.drops_total)
@@ -219,10 +228,12 @@ fn drain(
                 dropped(Drops {
                     port,
                     count: total.wrapping_sub(open.drops_total),
+                    from: open.last_arrival.unwrap_or(arrival),
+                    to: arrival,
                 });
                 open.drops_total = total;
             }
-            let arrival: WallTime = received.arrival.unwrap_or_else(clock::wall);
+            open.last_arrival = Some(arrival);
             let (bytes, truncated) = (received.bytes, received.truncated);
             sink(Arrival {
                 port,

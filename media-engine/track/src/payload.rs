@@ -73,6 +73,15 @@ pub enum TrackMark {
         /// How many.
         packets: u64,
     },
+    /// The ring was full in this time: packets of its streams were dropped, perhaps of this one.
+    RingOverflow {
+        /// Before the first of them.
+        from: WallTime,
+        /// After the last of them.
+        to: WallTime,
+        /// How many, of all streams together.
+        packets: u64,
+    },
     /// Packets are accepted from another address from here on.
     SourceChange {
         /// The address.
@@ -198,6 +207,12 @@ impl TrackMark {
                 into.extend_from_slice(&to.0.to_le_bytes());
                 into.extend_from_slice(&packets.to_le_bytes());
             }
+            Self::RingOverflow { from, to, packets } => {
+                into.push(10);
+                into.extend_from_slice(&from.0.to_le_bytes());
+                into.extend_from_slice(&to.0.to_le_bytes());
+                into.extend_from_slice(&packets.to_le_bytes());
+            }
             Self::SourceChange { remote } => {
                 into.push(9);
                 put_address(into, *remote);
@@ -230,6 +245,11 @@ impl TrackMark {
             },
             9 => Self::SourceChange {
                 remote: input.address()?,
+            },
+            10 => Self::RingOverflow {
+                from: WallTime(input.u64()?),
+                to: WallTime(input.u64()?),
+                packets: input.u64()?,
             },
             _ => return Err(DecodePayloadError),
         })
@@ -426,6 +446,11 @@ mod tests {
                 from,
                 to,
                 packets: 3,
+            },
+            TrackMark::RingOverflow {
+                from,
+                to,
+                packets: 5,
             },
             TrackMark::SourceChange {
                 remote: "192.0.2.1:9".parse().unwrap(),

@@ -39,6 +39,9 @@ pub enum DamageKind {
     Corrupt,
     /// An intact record has a lower log sequence number than the one before it, and was left out.
     LsnFell,
+    /// An intact record stands behind the end of the track, of an earlier content of the file, and
+    /// was left out.
+    BehindEnd,
 }
 
 /// A damaged place.
@@ -63,6 +66,7 @@ pub struct RecordReader<R> {
     input_ended: bool,
     current: Option<Current>,
     last_lsn: Lsn,
+    has_ended: bool,
     damage: Vec<Damage>,
     damage_count: u64,
 }
@@ -89,6 +93,7 @@ impl<R: Read> RecordReader<R> {
             input_ended: false,
             current: None,
             last_lsn: Lsn(0),
+            has_ended: false,
             damage: Vec::new(),
             damage_count: 0,
         }
@@ -119,6 +124,11 @@ impl<R: Read> RecordReader<R> {
                         self.note(Some(begins), DamageKind::LsnFell);
                         continue;
                     }
+                    if self.has_ended {
+                        self.note(Some(begins), DamageKind::BehindEnd);
+                        continue;
+                    }
+                    self.has_ended = current.kind == Kind::End;
                     self.last_lsn = lsn;
                     self.current = Some(current);
                     return Ok(true);

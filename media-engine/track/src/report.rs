@@ -29,6 +29,8 @@ pub struct TrackReport {
     pub bytes: u64,
     /// Sequence numbers that never came while the stream was to be recorded.
     pub lost: u64,
+    /// Sequence numbers missing where the recorder could not keep what came.
+    pub dropped: u64,
     /// Packets that came after a later one.
     pub late: u64,
     /// Packets that came again.
@@ -92,6 +94,7 @@ impl TrackReport {
             packets: totals.packets,
             bytes: totals.bytes,
             lost: list.lost,
+            dropped: list.dropped,
             unplaced: totals.unplaced,
             gaps_omitted: list.omitted,
             channel: fate.channel,
@@ -148,6 +151,7 @@ impl TrackReport {
         for (flag, raised) in [
             ("simultaneous_sources", self.hidden_samples > 0),
             ("timestamp_overlap", overlaps > 0),
+            ("packets_dropped", self.dropped > 0),
             ("unknown_payload_type", totals.unknown_type > 0),
             ("sources_limit", timeline.sources.len() >= SOURCES_MAX),
             ("mixed_laws", totals.mu_law > 0 && totals.a_law > 0),
@@ -170,6 +174,7 @@ impl TrackReport {
         stream.packets = self.packets;
         stream.bytes = self.bytes;
         stream.lost = self.lost;
+        stream.dropped = self.dropped;
         stream.late = self.late;
         stream.duplicate = self.duplicate.saturating_add(counters.duplicates);
         stream.unplaced = self.unplaced;

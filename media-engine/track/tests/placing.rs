@@ -316,6 +316,36 @@ fn outages_and_drops_are_told_from_loss() {
 }
 
 #[test]
+fn what_is_missing_while_the_ring_was_full_was_dropped_and_not_lost() {
+    let mut track = Track::new();
+    track.talk(0..10);
+    track.talk(20..25);
+    track.mark(
+        450,
+        TrackMark::RingOverflow {
+            from: at(180),
+            to: at(440),
+            packets: 800,
+        },
+    );
+    track.talk(25..30);
+    track.talk(35..50);
+    let rendered = rendered_alone(1_000, &track);
+    assert_eq!(
+        rendered.causes(0),
+        [(200, 400, Dropped, 10), (600, 700, Loss, 5)]
+    );
+    let report = rendered.report(0);
+    assert_eq!((report.lost, report.dropped), (5, 10));
+    assert!(report.flags.contains(&"packets_dropped".to_owned()));
+    let mark = MarkKind::RingOverflow {
+        duration_ms: 260,
+        packets: 800,
+    };
+    assert_eq!(rendered.marks(0), [(180, mark)]);
+}
+
+#[test]
 fn another_ssrc_goes_on_where_it_arrives_and_loses_nothing_to_jitter() {
     let mut track = Track::new();
     track.talk(0..10);

@@ -208,3 +208,21 @@ fn one_track_that_fails_to_read_does_not_silence_the_others() {
     let reason = rendered.report(0).not_rendered_reason.as_deref();
     assert_eq!(reason, Some("reading the track: bad sector"));
 }
+
+#[test]
+fn what_stands_behind_the_end_belongs_to_an_earlier_content() {
+    let mut track = Track::new();
+    track.talk(0..5);
+    track.record(Kind::End, 0, 100, &[]);
+    let whole = track.bytes.len() as u64;
+    track.talk(5..8);
+    let mut reader = RecordReader::new(&track.bytes[..]);
+    let mut packets = 0;
+    while let Some(record) = reader.next().unwrap() {
+        packets += u32::from(record.kind == Kind::Packet);
+    }
+    assert_eq!(packets, 5);
+    assert_eq!(reader.damage_count(), 3);
+    let first = reader.damage()[0];
+    assert_eq!((first.offset, first.kind), (whole, DamageKind::BehindEnd));
+}

@@ -57,6 +57,10 @@ pub struct Stream {
     /// Interarrival jitter (RFC 3550 §6.4.1).
     #[serde(default)]
     pub jitter_ms: JitterMs,
+    /// Sequence numbers missing where the recorder could not keep what came: a full ring, a disk
+    /// that did not follow. Not among those that are lost.
+    #[serde(default)]
+    pub dropped: u64,
     /// Packets the kernel dropped before the recorder saw them.
     #[serde(default)]
     pub kernel_drops: u64,
@@ -105,6 +109,7 @@ impl Stream {
             unplaced: 0,
             refused: BTreeMap::new(),
             jitter_ms: JitterMs::default(),
+            dropped: 0,
             kernel_drops: 0,
             gaps: Vec::new(),
             gaps_omitted: 0,
@@ -299,6 +304,14 @@ pub enum MarkKind {
     /// The recorder received more than it could keep.
     Dropped {
         /// How many packets.
+        packets: u64,
+    },
+    /// The ring that packets come in by was full for a while.
+    RingOverflow {
+        /// For how long, at most.
+        duration_ms: u64,
+        /// How many packets were dropped meanwhile, of all streams of the ring together: how many
+        /// of them were this stream's, its sequence numbers tell.
         packets: u64,
     },
     /// The source said goodbye (RFC 3550 §6.6).

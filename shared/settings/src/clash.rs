@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::check::{Checker, listed, quoted};
 use crate::limits;
-use crate::raw::{RawSettings, RawSip};
+use crate::raw::{RawRecordings, RawSettings, RawSip};
 use crate::settings::{
     Advertise, ClientCertificates, Digest, Journal, Media, Node, Peer, Recordings, Sip, SipListen,
     SipTransport, Tls,
@@ -113,6 +113,22 @@ pub(crate) fn media(
             );
         }
     }
+}
+
+pub(crate) fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings, recordings: &Recordings) {
+    at_most(
+        checker,
+        (
+            "recordings.disk_high_watermark",
+            &raw.disk_high_watermark,
+            recordings.disk_high_watermark,
+        ),
+        (
+            "recordings.disk_critical_watermark",
+            &raw.disk_critical_watermark,
+            recordings.disk_critical_watermark,
+        ),
+    );
 }
 
 pub(crate) fn folders(

@@ -12,7 +12,7 @@ use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordi
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipLimits, SipListen, SipTransport, SourcePolicy,
+    SipLimits, SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
 use crate::{clash, limits, peers};
 
@@ -38,6 +38,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
 
     clash::sip(&mut checker, &raw.sip, &sip);
     clash::media(&mut checker, &raw, &media, &journal, &sip);
+    clash::recordings(&mut checker, &raw.recordings, &recordings);
     clash::folders(&mut checker, &raw, &node, &journal, &recordings);
     clash::listeners(&mut checker, &raw.sip, &sip);
     clash::identities(&mut checker, &raw, &sip, &tls, &digest, &peers);
@@ -466,6 +467,19 @@ fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings) -> Recordings {
             "recordings.disk_high_watermark",
             &raw.disk_high_watermark,
             &limits::DISK_FILL,
+        ),
+        disk_critical_watermark: checker.percent(
+            "recordings.disk_critical_watermark",
+            &raw.disk_critical_watermark,
+            &limits::DISK_FILL,
+        ),
+        when_critical: checker.choice(
+            "recordings.when_critical",
+            &raw.when_critical,
+            &[
+                ("stop-new", WhenCritical::StopNew),
+                ("drop-packets-first", WhenCritical::DropPacketsFirst),
+            ],
         ),
         publish_threads: checker.count(
             "recordings.publish_threads",

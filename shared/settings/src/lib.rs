@@ -35,7 +35,7 @@ pub use settings::{
     Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, IngestKind, Journal,
     KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress, MediaInterface, Names,
     Node, Peer, PlainInvite, PortRange, Prefix, Recordings, Settings, Sip, SipLimits, SipListen,
-    SipTransport, SourcePolicy, Tls, UnknownPeers,
+    SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,
 };
 
 /// The shipped settings file: every key with its default and one comment.

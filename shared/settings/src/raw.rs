@@ -138,6 +138,8 @@ pub(crate) struct RawRecordings {
     pub incoming_dir: String,
     pub keep_packets: String,
     pub disk_high_watermark: String,
+    pub disk_critical_watermark: String,
+    pub when_critical: String,
     pub publish_threads: i64,
 }
 
@@ -301,6 +303,8 @@ impl Default for RawRecordings {
             incoming_dir: "auto".to_owned(),
             keep_packets: "unrendered".to_owned(),
             disk_high_watermark: "90 %".to_owned(),
+            disk_critical_watermark: "97 %".to_owned(),
+            when_critical: "stop-new".to_owned(),
             publish_threads: 1,
         }
     }

@@ -445,6 +445,10 @@ pub struct Recordings {
     pub keep_packets: KeepPackets,
     /// Percent; above it new calls get 503.
     pub disk_high_watermark: u8,
+    /// Percent, at least [`Self::disk_high_watermark`]; above it [`Self::when_critical`] holds.
+    pub disk_critical_watermark: u8,
+    /// What is given up on a disk that is nearly full.
+    pub when_critical: WhenCritical,
     /// Threads that render and publish.
     pub publish_threads: u32,
 }
@@ -458,6 +462,15 @@ pub enum KeepPackets {
     Always,
     /// None.
     Never,
+}
+
+/// What is given up on a disk that is nearly full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenCritical {
+    /// Nothing but new calls.
+    StopNew,
+    /// Packets that are kept although their audio is rendered.
+    DropPacketsFirst,
 }
 
 /// `[lifecycle]`

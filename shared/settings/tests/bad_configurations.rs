@@ -259,6 +259,18 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"100 %\"",
         "50 % to 99 %",
     ),
+    (
+        "recordings",
+        "disk_critical_watermark",
+        "\"100 %\"",
+        "50 % to 99 %",
+    ),
+    (
+        "recordings",
+        "when_critical",
+        "\"stop\"",
+        "\"stop-new\", \"drop-packets-first\"",
+    ),
     ("recordings", "publish_threads", "0", "1 to 32"),
     ("lifecycle", "shutdown_timeout", "\"0 s\"", "1 s to 10 min"),
     (

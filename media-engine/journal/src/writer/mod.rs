@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use holdfast_units::MonoTime;
 
+use crate::format::batch::HEADER_SIZE;
 use crate::format::record::{self, NewRecord};
 use crate::format::segment::SegmentHeader;
 use crate::ids::{Lsn, Ticket};
@@ -344,6 +345,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         }
         self.end_drain();
         self.begin_commit();
+    }
+
+    /// Bytes of records that fit into the blocks that are empty now, but for what is left over at
+    /// the end of each. None while the disk fails.
+    pub fn room(&self) -> usize {
+        if self.failed {
+            return 0;
+        }
+        self.empty.len() * (self.config.block_size - HEADER_SIZE)
     }
 
     /// Whether the disk failed too often in a row, and no commit has succeeded since.

@@ -23,6 +23,7 @@ impl Bench {
             results: result_queue,
             sync: bounded(4).0,
             publish,
+            troubles: Troubles::default(),
             unwritten: RefCell::default(),
             unremoved: RefCell::default(),
         };

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use holdfast_control::{
-    Document, FromEngine, Life, Recording, Stream, StreamMode, ToEngine, decode, encode,
+    Document, FromEngine, Health, Life, Recording, Stream, StreamMode, ToEngine, decode, encode,
 };
 use holdfast_manifest::{Codec, EndReason, Manifest};
 use holdfast_sys::seqpacket::Connection;
@@ -30,7 +30,7 @@ pub fn is_ring() -> bool {
 
 /// Moves this thread, and what it starts, into a network of its own; `false`, and a word about it,
 /// where it may not. Rings and rules then touch nothing but the test.
-fn enter_network() -> bool {
+pub fn enter_network() -> bool {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         eprintln!("SKIPPED: the packet ring is tested in a network namespace: {error}");
         return false;
@@ -124,7 +124,10 @@ impl Engine {
         loop {
             match Connection::connect(&path) {
                 Ok(connection) => {
-                    let link = Link { connection };
+                    let link = Link {
+                        connection,
+                        health: std::cell::Cell::default(),
+                    };
                     link.send(&ToEngine::Hello { instance: 1 });
                     return link;
                 }
@@ -132,6 +135,20 @@ impl Engine {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// Starts the process, and answers the file that it writes its log to.
+    pub fn restart_with_log(&mut self) -> PathBuf {
+        let path = self.dir.path().join("log");
+        let log = std::fs::File::create(&path).expect("a log");
+        let child = self.command(&[]).stderr(log).spawn();
+        self.child = Some(child.expect("the engine starts"));
+        path
+    }
+
+    /// The folder that all of it is in.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Changes its settings, for the next start.
@@ -181,6 +198,8 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// The control socket's other end.
 pub struct Link {
     connection: Connection,
+    /// As it was told last.
+    health: std::cell::Cell<Health>,
 }
 
 impl Link {
@@ -195,9 +214,25 @@ impl Link {
         self.connection
             .set_receive_timeout(PATIENCE)
             .expect("a time-out");
-        let size = self.connection.receive(&mut buffer).expect("a message");
+        let size = loop {
+            match self.connection.receive(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result.expect("a message"),
+            }
+        };
         assert!(size > 0, "the engine is gone");
-        decode(&buffer[..size]).expect("it decodes")
+        let message = decode(&buffer[..size]).expect("it decodes");
+        if let FromEngine::Health(health) = message {
+            self.health.set(health);
+        }
+        message
+    }
+
+    /// Waits until the engine is so, unless it said so last.
+    pub fn wait_health(&self, is_so: impl Fn(Health) -> bool) {
+        if !is_so(self.health.get()) {
+            self.wait_for(|_| is_so(self.health.get()).then_some(()));
+        }
     }
 
     /// Reads until a message is what is wanted; health and the like are passed over.

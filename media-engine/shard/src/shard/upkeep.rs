@@ -3,10 +3,12 @@
 //!
 //! Nothing here looks at all streams in one turn, but for the statistics, once a second.
 
-use holdfast_journal::NewRecord;
-use holdfast_units::{MonoTime, WallTime};
+use std::ops::Range;
 
-use super::Shard;
+use holdfast_journal::NewRecord;
+use holdfast_units::{MonoTime, StreamId, WallTime};
+
+use super::{Overflow, Shard};
 use crate::assembled::{AssembledStream, LiveCounts};
 use crate::disk::DiskOrder;
 use crate::limits::{
@@ -19,24 +21,41 @@ use crate::records;
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// A datagram that passed the guard was not taken by the journal.
     #[cold]
-    pub(super) fn handle_unwritten(&mut self, pair: u16, count: u32, arrival: WallTime) {
-        self.statistics.unwritten += u64::from(count);
+    pub(super) fn handle_unwritten(&mut self, pair: u16, arrival: WallTime) {
+        self.statistics.unwritten += 1;
         self.journal_failing = true;
-        self.note_loss(pair, count, arrival);
+        self.note_loss(pair, 1, arrival..arrival);
     }
 
-    pub(super) fn note_loss(&mut self, pair: u16, count: u32, arrival: WallTime) {
+    pub(super) fn note_loss(&mut self, pair: u16, count: u32, within: Range<WallTime>) {
         if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
-            if stream.unwritten.count == 0 {
-                stream.unwritten.from = arrival;
+            let lost = &mut stream.unwritten;
+            if lost.count == 0 {
+                (lost.from, lost.to) = (within.start, within.end);
                 self.unwritten.push(pair);
             }
-            stream.unwritten.count = stream.unwritten.count.saturating_add(count);
+            lost.from = lost.from.min(within.start);
+            lost.to = lost.to.max(within.end);
+            lost.count = lost.count.saturating_add(count);
         }
     }
 
     /// Writes down what could not be kept, as soon as the journal takes records again.
-    pub(crate) fn write_losses(&mut self, now: MonoTime, wall: WallTime) {
+    pub(crate) fn write_losses(&mut self, now: MonoTime) {
+        if let Some(Overflow { within, count }) = &self.overflow {
+            let record = NewRecord {
+                kind: records::OVERFLOW,
+                flags: 0,
+                source: 0,
+                stream: StreamId(0),
+                arrival: within.end,
+            };
+            let parts: [&[u8]; 2] = [&within.start.0.to_le_bytes(), &count.to_le_bytes()];
+            if self.journal.append(now, &record, &parts).is_err() {
+                return;
+            }
+            self.overflow = None;
+        }
         while let Some(&pair) = self.unwritten.last() {
             if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
                 let lost = stream.unwritten;
@@ -45,7 +64,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                     flags: 0,
                     source: pair,
                     stream: stream.desired.id,
-                    arrival: wall,
+                    arrival: lost.to,
                 };
                 let parts: [&[u8]; 2] = [&lost.count.to_le_bytes(), &lost.from.0.to_le_bytes()];
                 if self.journal.append(now, &record, &parts).is_err() {
@@ -151,7 +170,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.statistics.refused = streams.map(|stream| stream.refused().total()).sum();
         self.statistics.recordings = self.recordings.len() as u64;
         self.statistics.journal_used_permille = u16::try_from(used).unwrap_or(1_000);
-        self.statistics.journal_failing = self.journal_failing;
+        self.statistics.journal_failing =
+            self.journal_failing || self.is_held_back || self.journal.is_failed();
         let statistics = self.statistics;
         self.statistics.durable_after_us_max = 0;
         self.outputs

@@ -251,6 +251,10 @@ impl Ingest for RingIngest {
         }
     }
 
+    fn holds_back(&self) -> bool {
+        self.rings.iter().any(|ring| ring.reader.holds_back())
+    }
+
     fn release(&mut self, committed: u64) {
         for ring in &mut self.rings {
             ring.reader.release(committed);

@@ -97,6 +97,15 @@ impl Reader {
         }
     }
 
+    /// Whether a block waits that may not be read before others are given back.
+    pub fn holds_back(&self) -> bool {
+        let may_read = self.held() + SPARE_BLOCKS < self.mapping.block_count();
+        !may_read
+            && self
+                .next
+                .is_some_and(|next| self.mapping.filled(next).is_some())
+    }
+
     /// Blocks that were read and not given back.
     pub fn held(&self) -> usize {
         self.read.len() + self.unplaced

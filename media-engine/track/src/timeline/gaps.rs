@@ -31,6 +31,8 @@ pub(crate) struct GapList {
     pub(crate) omitted: u64,
     /// Sequence numbers missing for no other reason than loss.
     pub(crate) lost: u64,
+    /// Sequence numbers missing where the recorder could not keep what came.
+    pub(crate) dropped: u64,
 }
 
 /// What the gaps of a track are made of.
@@ -65,11 +67,12 @@ pub(crate) fn assemble(input: &GapInput<'_>) -> GapList {
             lay_over(gap, input.overlays, &mut gaps);
         }
     }
-    list.lost += gaps
-        .iter()
-        .filter(|gap| gap.cause == GapCause::Loss)
-        .map(|gap| gap.packets)
-        .sum::<u64>();
+    let missing = |cause: GapCause| -> u64 {
+        let for_it = gaps.iter().filter(|gap| gap.cause == cause);
+        for_it.map(|gap| gap.packets).sum()
+    };
+    list.lost += missing(GapCause::Loss);
+    list.dropped += missing(GapCause::Dropped);
     gaps.extend(input.unrendered.iter().map(|&(span, packets)| SpanGap {
         span,
         cause: GapCause::NotRendered,

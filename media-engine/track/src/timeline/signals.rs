@@ -168,6 +168,21 @@ impl Timeline {
                 self.lay_over(span, GapCause::Dropped);
                 self.marks.add_at(from, MarkKind::Dropped { packets });
             }
+            TrackMark::RingOverflow { from, to, packets } => {
+                let span = Span {
+                    from: position(from),
+                    to: position(to),
+                };
+                self.lay_over(span, GapCause::Dropped);
+                let duration_ms = span.len().unsigned_abs() / 8;
+                self.marks.add_at(
+                    from,
+                    MarkKind::RingOverflow {
+                        duration_ms,
+                        packets,
+                    },
+                );
+            }
             TrackMark::SourceChange { remote } => self.note_remote(at, remote),
         }
     }

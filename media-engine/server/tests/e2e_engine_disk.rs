@@ -1,0 +1,322 @@
+//! The engine on disks in trouble: true file systems, frozen or full, in a mount namespace of each
+//! test's own.
+
+#[expect(dead_code, reason = "these tests need a part of it")]
+mod support;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use holdfast_control::{FromEngine, Recording, ToEngine, Unwilling};
+use holdfast_manifest::{Codec, GapCause, Manifest, MarkKind};
+use nix::sched::{CloneFlags, unshare};
+use support::{Engine, Link, Sender, ended, recording, wait_until};
+
+/// What the ring needs is root's anyway; here it is in networks of the tests' own.
+const RING: &str = "ingest = \"packet-ring\"";
+
+/// A file system of the test's own.
+struct Mount {
+    path: PathBuf,
+}
+
+impl Mount {
+    /// Lets this thread, and what it starts, have mounts that nobody else sees; `false`, and a word
+    /// about it, where it may not.
+    fn enter() -> bool {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
+            eprintln!("SKIPPED: disks in trouble are mounted in a namespace: {error}");
+            return false;
+        }
+        run("mount", &["--make-rprivate", "/"])
+    }
+
+    /// Ext4 in a file, which can be frozen.
+    fn ext4(root: &Path, size: &str) -> Option<Self> {
+        let image = root.join("disk.img");
+        let image = image.to_str().expect("a path");
+        let path = root.join("disk");
+        fs::create_dir(&path).expect("a folder");
+        let is_there = run("truncate", &["-s", size, image])
+            && run("mkfs.ext4", &["-q", "-F", image])
+            && run("mount", &["-o", "loop", image, path.to_str()?]);
+        is_there.then_some(Self { path })
+    }
+
+    /// A small one, which can be filled.
+    fn tmpfs(root: &Path, size: &str) -> Option<Self> {
+        let path = root.join("small");
+        fs::create_dir(&path).expect("a folder");
+        let options = format!("size={size}");
+        let arguments = ["-t", "tmpfs", "-o", &options, "none", path.to_str()?];
+        run("mount", &arguments).then_some(Self { path })
+    }
+
+    fn freeze(&self) {
+        assert!(run("fsfreeze", &["-f", self.path.to_str().unwrap()]));
+    }
+
+    fn thaw(&self) {
+        assert!(run("fsfreeze", &["-u", self.path.to_str().unwrap()]));
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // What is frozen cannot be unmounted, nor can whoever waits for it end.
+        let _ = Command::new("fsfreeze").arg("-u").arg(&self.path).output();
+        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> bool {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            eprintln!("SKIPPED: {program} {arguments:?}: {said}");
+            false
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {program}: {error} (apt-get install util-linux e2fsprogs)");
+            false
+        }
+    }
+}
+
+/// Streams of a recording that is flooded: one alone is not let through so fast.
+const STREAMS: u16 = 40;
+
+/// A recording whose packets are as long as the test likes: of a codec that is not rendered.
+fn wide(first_port: u16) -> Recording {
+    let ports: Vec<u16> = (0..STREAMS).map(|index| first_port + 2 * index).collect();
+    let mut wanted = recording(&ports);
+    let opus = Codec {
+        name: "opus".into(),
+        clock_rate: 48_000,
+        channels: 2,
+        fmtp: None,
+    };
+    for stream in &mut wanted.streams {
+        stream.codecs = [(96, opus.clone())].into();
+    }
+    wanted
+}
+
+/// Sends long packets of these numbers on every stream, with the time as their timestamps.
+fn flood(socket: &UdpSocket, first_port: u16, numbers: std::ops::Range<u16>) {
+    let mut packet = vec![0x80, 96];
+    packet.resize(1_900, 0x5a);
+    for number in numbers {
+        for index in 0..STREAMS {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let ticks = (now.as_micros() * 48 / 1_000) as u32;
+            packet[2..4].copy_from_slice(&number.to_be_bytes());
+            packet[4..8].copy_from_slice(&ticks.to_be_bytes());
+            packet[8..12].copy_from_slice(&u32::from(index).to_be_bytes());
+            let port = first_port + 2 * index;
+            socket.send_to(&packet, ("127.0.0.1", port)).unwrap();
+        }
+    }
+}
+
+/// Waits until the engine takes no further calls, for this reason, or takes them again.
+fn await_unwilling(link: &Link, wanted: Option<Unwilling>) {
+    link.wait_health(|health| health.unwilling == wanted);
+}
+
+fn start(link: &Link, wanted: &Recording) {
+    link.send(&ToEngine::Recording(wanted.clone()));
+    link.wait_applied(wanted.id, 1);
+}
+
+/// An engine with the packet ring whose journal is on a disk that can be frozen.
+fn with_journal_on_ext4(ports: (u16, u16), ring: &str) -> Option<(Engine, Mount)> {
+    if !Mount::enter() || !support::enter_network() {
+        return None;
+    }
+    let media = format!("{RING}\nring_size = \"{ring}\"");
+    let mut engine = Engine::prepare(ports.0, ports.1, &media)?;
+    let disk = Mount::ext4(engine.root(), "256M")?;
+    let journal = format!("[journal]\ndir = \"{}/journal\"", disk.path.display());
+    engine.change_settings("[journal]", &journal);
+    engine.restart();
+    Some((engine, disk))
+}
+
+#[test]
+fn a_journal_that_stalls_leaves_packets_in_the_ring_and_loses_none() {
+    let Some((engine, disk)) = with_journal_on_ext4((33_000, 33_099), "192 MiB") else {
+        return;
+    };
+    let link = engine.connect();
+    let wanted = wide(33_000);
+    start(&link, &wanted);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    flood(&socket, 33_000, 0..10);
+    disk.freeze();
+    // More than the journal's blocks hold.
+    flood(&socket, 33_000, 10..1_000);
+    await_unwilling(&link, Some(Unwilling::Journal));
+    // The end is said while most of it is still in the ring.
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    disk.thaw();
+    let (_, manifest) = link.wait_published(wanted.id);
+    for stream in &manifest.streams {
+        let counts = (stream.packets, stream.lost, stream.dropped);
+        assert_eq!(counts, (1_000, 0, 0), "{stream:?}");
+    }
+    await_unwilling(&link, None);
+    drop((engine, disk));
+}
+
+#[test]
+fn what_a_full_ring_drops_is_a_gap_with_that_cause_in_every_stream() {
+    let Some((engine, disk)) = with_journal_on_ext4((33_100, 33_199), "8 MiB") else {
+        return;
+    };
+    let link = engine.connect();
+    let flooded = wide(33_100);
+    let beside = recording(&[33_198]);
+    start(&link, &flooded);
+    start(&link, &beside);
+    Sender::new(33_198).send(5);
+    // A steady sender, as those of a call are: what is missing is where the time is missing.
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let enough = is_enough.clone();
+    let steady = std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut number = 0;
+        while !enough.load(Ordering::Relaxed) {
+            flood(&socket, 33_100, number..number + 1);
+            number += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        u64::from(number)
+    });
+    link.wait_health(|health| health.packets > 1_000);
+    disk.freeze();
+    // By then the ring is full, too.
+    await_unwilling(&link, Some(Unwilling::Journal));
+    disk.thaw();
+    await_unwilling(&link, None);
+    is_enough.store(true, Ordering::Relaxed);
+    let sent = steady.join().unwrap();
+    for recording in [&flooded, &beside] {
+        link.send(&ToEngine::Recording(ended(recording)));
+    }
+    let mut by_id = std::collections::BTreeMap::new();
+    while by_id.len() < 2 {
+        let published = link.wait_for(|message| match message {
+            FromEngine::Published(published) => Some(published.clone()),
+            _ => None,
+        });
+        let path = Path::new(&published.folder).join("recording.json");
+        let manifest = Manifest::from_json(&fs::read(path).unwrap()).unwrap();
+        by_id.insert(published.id, manifest);
+    }
+    let manifest = &by_id[&flooded.id];
+    for stream in &manifest.streams {
+        let (lost, dropped) = (stream.lost, stream.dropped);
+        assert_eq!(
+            stream.packets + dropped + lost,
+            sent,
+            "all is accounted for"
+        );
+        // A few may be counted to the moments before the first drop and after the last.
+        assert!(dropped > 50 && dropped > 9 * lost, "{dropped} and {lost}");
+        let dropped = stream
+            .gaps
+            .iter()
+            .filter(|it| it.cause == GapCause::Dropped);
+        assert_eq!(dropped.map(|gap| gap.packets).sum::<u64>(), stream.dropped);
+    }
+    assert!(manifest.flags.contains(&"packets_dropped".to_owned()));
+    // The other one lost nothing; it is told that it might have.
+    let beside = &by_id[&beside.id].streams[0];
+    assert_eq!((beside.packets, beside.dropped), (5, 0));
+    for stream in manifest.streams.iter().chain([beside]) {
+        let is_overflow = |kind: &MarkKind| matches!(kind, MarkKind::RingOverflow { .. });
+        assert!(
+            stream.marks.iter().any(|mark| is_overflow(&mark.kind)),
+            "{:?}",
+            stream.marks
+        );
+    }
+    drop((engine, disk));
+}
+
+#[test]
+fn a_full_disk_delays_what_it_concerns_and_says_so_in_the_manifest() {
+    if !Mount::enter() {
+        return;
+    }
+    let Some(mut engine) = Engine::prepare(33_200, 33_299, "") else {
+        return;
+    };
+    let Some(small) = Mount::tmpfs(engine.root(), "8m") else {
+        return;
+    };
+    let dir = format!("dir = \"{}/recordings\"", engine.root().display());
+    let there = format!("dir = \"{}/recordings\"", small.path.display());
+    engine.change_settings(&dir, &there);
+    let log = engine.restart_with_log();
+    let link = engine.connect();
+    let wanted = recording(&[33_200]);
+    start(&link, &wanted);
+    let mut sender = Sender::new(33_200);
+    sender.send(20);
+    let filler = small.path.join("filler");
+    fill(&filler);
+    await_unwilling(&link, Some(Unwilling::DiskFull));
+    sender.send(20);
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    wait_until("the engine feels it", || {
+        fs::read_to_string(&log)
+            .unwrap()
+            .contains("could not be written")
+    });
+    fs::remove_file(&filler).unwrap();
+    let (_, manifest) = link.wait_published(wanted.id);
+    assert_eq!(
+        (manifest.streams[0].packets, manifest.streams[0].lost),
+        (40, 0)
+    );
+    assert!(
+        manifest.flags.contains(&"disk_trouble".to_owned()),
+        "{:?}",
+        manifest.flags
+    );
+    let warnings = &manifest.call.warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|it| it.text.contains("No space left on device")),
+        "{warnings:?}"
+    );
+    // What comes after it is not concerned.
+    await_unwilling(&link, None);
+    let next = recording(&[33_202]);
+    start(&link, &next);
+    Sender::new(33_202).send(5);
+    link.wait_health(|health| health.packets >= 45);
+    link.send(&ToEngine::Recording(ended(&next)));
+    let (_, manifest) = link.wait_published(next.id);
+    assert_eq!(manifest.streams[0].packets, 5);
+    assert_eq!(manifest.flags, Vec::<String>::new());
+    drop((engine, small));
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = fs::File::create(path).unwrap();
+    for size in [64 * 1024, 4_096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
