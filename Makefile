@@ -6,7 +6,8 @@
 #   make test           all tests            make test-e2e       those of the running system
 #   make lint           what has to be clean make fmt            format the code
 #   make test-coverage  line coverage        make env-test       what this machine can do
-#   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS
+#   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS, after
+#                                            SOAK_SEEDS runs of each simulation
 #   make bench          instructions (valgrind) and time of a packet in each stage of the engine
 #   make fuzz           libFuzzer (else random tests with new seeds) for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
@@ -14,7 +15,8 @@
 #   make clean          remove what was built (never recordings)
 #
 # Parameters: CONFIG=config/holdfast.toml PROFILE=release (or dev) FUZZ_SECONDS=300
-# SOAK_SECONDS=3600 CARGO_FLAGS= (such as --locked, --offline)
+# SOAK_SECONDS=3600 SOAK_SEEDS=5000 CARGO_FLAGS= (such as --locked, --offline). With SEED=… a test
+# that draws random numbers repeats one run: SEED=7 make test
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,6 +28,7 @@ PROFILE ?= release
 CARGO_FLAGS ?=
 FUZZ_SECONDS ?= 300
 SOAK_SECONDS ?= 3600
+SOAK_SEEDS ?= 5000
 
 # A toolchain of rustup's own installer lies outside the PATH of a plain shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -107,7 +110,10 @@ bench: $(call STAMP,build)
 	@BIN_DIR=$(abspath $(TARGET_DIR)/release) perf/instructions/run
 	nice cargo bench -p holdfast-benches $(CARGO_FLAGS)
 
+# The simulations first: shard, journal and recovery on disks that tear, reorder, fail and lie.
 soak: build $(call STAMP,demo)
+	SEEDS=$(SOAK_SEEDS) cargo test --release -p holdfast-journal -p holdfast-shard \
+	  --test power_cut --test lying_disk --test crash_model $(CARGO_FLAGS) -- --nocapture
 	@BIN_DIR=$(BIN_DIR) SECONDS_PER_CALL=$(SOAK_SECONDS) perf/calls/run
 
 fuzz: $(call STAMP,build)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use holdfast_control::StreamMode;
 use world::calls::Calls;
-use world::rng::{Rng, seeds};
+use world::rng::{Rng, for_each_seed};
 use world::{Crash, MS, World};
 
 /// Streams of a call: with many, a checkpoint takes more than one tick.
@@ -166,11 +166,5 @@ fn run(seed: u64) {
 
 #[test]
 fn what_was_durable_is_published_once_whatever_crashes() {
-    for seed in seeds(300) {
-        let outcome = std::panic::catch_unwind(|| run(seed));
-        if let Err(panic) = outcome {
-            eprintln!("SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    for_each_seed(300, run);
 }

@@ -26,6 +26,17 @@ pub fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+/// Runs a model for each seed; where it fails, the seed that replays it is told.
+pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
+    for seed in seeds(count) {
+        let body = std::panic::AssertUnwindSafe(|| run(seed));
+        if let Err(panic) = std::panic::catch_unwind(body) {
+            eprintln!("SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
 /// xorshift64*, enough for a test.
 pub struct Rng(u64);
 

@@ -31,6 +31,12 @@ enum Change {
     },
 }
 
+impl Change {
+    fn writes(&self, file: &str) -> bool {
+        matches!(self, Self::Write { path, .. } if path == file)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     visible: BTreeMap<String, Vec<u8>>,
@@ -157,8 +163,10 @@ impl Files {
 
     pub fn power_cut(&mut self, rng: &mut Rng) {
         let survive = [0, 30, 70, 97, 100][rng.index(5)];
-        for change in std::mem::take(&mut self.unsynced) {
+        let changes = std::mem::take(&mut self.unsynced);
+        for (index, change) in changes.iter().enumerate() {
             self.synced += 1;
+            let change = change.clone();
             if let Change::Write {
                 path,
                 offset,
@@ -172,7 +180,10 @@ impl Files {
                 }
                 continue;
             }
-            if !rng.chance(survive) {
+            let is_remade = matches!(&change, Change::Remove { path }
+                if changes[index + 1..].iter().any(|it| it.writes(path)));
+            // What is written to a file that was made anew never lands in the one before.
+            if !rng.chance(survive) && !is_remade {
                 continue;
             }
             match change {

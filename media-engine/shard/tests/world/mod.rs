@@ -72,6 +72,8 @@ pub struct Faults {
     pub journal_stalls: bool,
     pub disk_stalls: bool,
     pub syncs_stall: bool,
+    /// How many of a hundred syncs do nothing and say that they did.
+    pub lies: u64,
 }
 
 pub enum SyncJob {

@@ -29,8 +29,19 @@ impl Rng {
     }
 }
 
+/// Runs a model for each seed; where it fails, the seed that replays it is told.
+pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
+    for seed in seeds(count) {
+        let body = std::panic::AssertUnwindSafe(|| run(seed));
+        if let Err(panic) = std::panic::catch_unwind(body) {
+            eprintln!("SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
 /// Seeds of a model test: `SEED` replays one, `SEEDS` sets how many.
-pub fn seeds(count: u64) -> Vec<u64> {
+fn seeds(count: u64) -> Vec<u64> {
     let number = |name| {
         let text = std::env::var(name).ok()?;
         Some(text.parse::<u64>().expect(name))

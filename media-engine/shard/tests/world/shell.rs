@@ -131,7 +131,11 @@ impl World {
         let process = self.process.as_mut().expect("it is up");
         let (ticket, op) = process.journal_ops.swap_remove(index);
         let fails = matches!(op, Op::Write { .. }) && self.faults.journal_writes > 0;
-        let result = if fails {
+        let lies = self.faults.lies;
+        let is_lie = matches!(op, Op::Sync { .. }) && lies > 0 && self.rng.chance(lies);
+        let result = if is_lie {
+            Ok(None)
+        } else if fails {
             self.faults.journal_writes -= 1;
             let block = self.journal.interrupt(op, &mut self.rng);
             let error = std::io::ErrorKind::StorageFull;
@@ -174,18 +178,22 @@ impl World {
     }
 
     fn carry_out_sync(&mut self) {
+        let lies = self.faults.lies;
+        let is_lie = lies > 0 && self.rng.chance(lies);
         let process = self.process.as_mut().expect("it is up");
         let result = match process.syncs.pop_front() {
             Some(SyncJob::Sync { covered }) => {
                 let result = failed(&mut self.faults.syncs, ());
-                if result.is_ok() {
+                if result.is_ok() && !is_lie {
                     self.files.sync(covered);
                 }
                 DiskResult::Synced(result)
             }
             Some(SyncJob::SaveCheckpoint(bytes)) => {
                 let result = failed(&mut self.faults.checkpoints, ());
-                if result.is_ok() {
+                if result.is_ok() && is_lie {
+                    self.files.replace(files::CHECKPOINT, bytes);
+                } else if result.is_ok() {
                     self.files.replace_durably(files::CHECKPOINT, bytes);
                 }
                 DiskResult::CheckpointSaved(result)
@@ -234,7 +242,7 @@ impl World {
         let tracks = self.files.below(&folder);
         let packets = tracks
             .filter(|(name, _)| name.ends_with(".track"))
-            .map(|(_, bytes)| Track::read(bytes).packets.len() as u64)
+            .map(|(_, bytes)| Track::read_damaged(bytes).0.packets.len() as u64)
             .sum();
         Ok(Published {
             folder,
