@@ -289,7 +289,7 @@ impl Recorder {
 
     /// The peer has accepted.
     fn take_consent(&mut self, now: Now, id: RecordingId, purpose: Purpose, response: &Response) {
-        let content = content::read_answer(&self.config, response);
+        let content = content::read_answer(&self.config_of_call(id), response);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
