@@ -45,7 +45,7 @@ impl Segments {
         let path = self.path(number);
         if let Some(former) = reuse {
             self.close(former).await;
-            match std::fs::rename(self.path(former), &path) {
+            match rename(self.path(former), path.clone()).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -74,7 +74,7 @@ impl Segments {
         file.write_at(page, 0).await?;
         file.fdatasync().await?;
         if made != path {
-            std::fs::rename(&made, &path)?;
+            rename(made, path).await?;
         }
         let dir = self.dir.clone();
         glommio::executor()
@@ -139,4 +139,11 @@ impl Segments {
             let _ = segment.close().await;
         }
     }
+}
+
+/// A disk that stalls keeps a rename for as long: never on the shard's own thread.
+async fn rename(from: PathBuf, to: PathBuf) -> io::Result<()> {
+    glommio::executor()
+        .spawn_blocking(move || std::fs::rename(from, to))
+        .await
 }
