@@ -1,4 +1,4 @@
-//! Bodies for fuzzers: what the other process might send. They return nothing; what they promise is
+//! Bodies for fuzzers: what the other process, or an operator's, might send. They return nothing; what they promise is
 //! to return, and that what was read says the same when it is written and read again.
 
 use std::fmt::Debug;
@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::operator::{Answer, Command, from_line, to_line};
 use crate::{FromEngine, ToEngine, decode, encode};
 
 /// One message, in either direction; as it is, and once more behind a right header.
@@ -13,6 +14,12 @@ pub fn any_message(octets: &[u8]) {
     for octets in [octets.to_vec(), headed(octets)] {
         check::<ToEngine>(&octets);
         check::<FromEngine>(&octets);
+    }
+    if let Ok(command) = from_line::<Command>(octets) {
+        assert_eq!(from_line(&to_line(&command)).ok(), Some(command));
+    }
+    if let Ok(answer) = from_line::<Answer>(octets) {
+        assert_eq!(from_line(&to_line(&answer)).ok(), Some(answer));
     }
 }
 

@@ -1,9 +1,12 @@
 //! Bodies for fuzzers: any octets, fed to everything here that reads octets. They return nothing;
 //! what they promise is to return, and what they assert holds for every input.
 
+use std::time::Duration;
+
 use holdfast_units::MonoTime;
 
 use crate::datagram::{Datagram, classify};
+use crate::digest::{Algorithm, Credentials, Digest, DigestConfig, Identity};
 use crate::limits::Limits;
 use crate::message::{Message, NameAddr, Uri};
 use crate::stream::{Frame, StreamFramer};
@@ -19,6 +22,8 @@ pub fn any_message(octets: &[u8]) {
     let (headers, head, body, raw) = match &message {
         Message::Request(request) => {
             let _ = (request.uri().to_string(), request.has_sdp());
+            let identity = nobody().judge(MonoTime::ZERO, request);
+            assert!(!matches!(identity, Identity::Known(_)), "nobody may come");
             let (head, body) = (request.head(), request.body());
             (request.headers(), head, body, request.raw())
         }
@@ -40,6 +45,17 @@ pub fn any_message(octets: &[u8]) {
         // What cannot stand there may stand here.
         let _ = (NameAddr::parse(header.value()), Uri::parse(header.value()));
     }
+}
+
+/// A realm without users.
+fn nobody() -> Digest {
+    let config = DigestConfig {
+        realm: "holdfast".to_owned(),
+        algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+        nonce_lifetime: Duration::from_secs(300),
+        credentials: Credentials::default(),
+    };
+    Digest::new(config, [7; 32])
 }
 
 /// A stream, in one piece and octet by octet: the same messages come out of it.
