@@ -12,9 +12,9 @@ use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordi
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipLimits, SipListen, SipTransport, SourcePolicy, WhenCritical,
+    SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
-use crate::{clash, limits, peers};
+use crate::{clash, limits, peers, sip_limits};
 
 /// Checks everything that needs no machine.
 pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
@@ -132,67 +132,12 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
             &limits::SESSION_EXPIRES,
         ),
         retry_after: checker.seconds("sip.retry_after", &raw.retry_after, &limits::RETRY_AFTER),
-        limits: sip_limits(checker, raw),
+        limits: sip_limits::sip_limits(checker, raw),
         require_sips: raw.require_sips,
         t1: checker.duration("sip.t1", &raw.t1, &limits::SIP_T1),
         t2: checker.duration("sip.t2", &raw.t2, &limits::SIP_T2),
         t4: checker.duration("sip.t4", &raw.t4, &limits::SIP_T4),
         server_header: server_header(checker, &raw.server_header),
-    }
-}
-
-fn sip_limits(checker: &mut Checker<'_>, raw: &RawSip) -> SipLimits {
-    SipLimits {
-        message_size_max: checker.size(
-            "sip.message_size_max",
-            &raw.message_size_max,
-            &limits::SIP_MESSAGE_SIZE,
-        ),
-        header_size_max: checker.size(
-            "sip.header_size_max",
-            &raw.header_size_max,
-            &limits::HEADER_SIZE,
-        ),
-        body_parts_max: checker.count(
-            "sip.body_parts_max",
-            raw.body_parts_max,
-            &limits::BODY_PARTS,
-        ),
-        body_depth_max: checker.count(
-            "sip.body_depth_max",
-            raw.body_depth_max,
-            &limits::BODY_DEPTH,
-        ),
-        metadata_size_max: checker.size(
-            "sip.metadata_size_max",
-            &raw.metadata_size_max,
-            &limits::METADATA_SIZE,
-        ),
-        metadata_depth_max: checker.count(
-            "sip.metadata_depth_max",
-            raw.metadata_depth_max,
-            &limits::METADATA_DEPTH,
-        ),
-        message_timeout: checker.duration(
-            "sip.message_timeout",
-            &raw.message_timeout,
-            &limits::MESSAGE_TIMEOUT,
-        ),
-        connections_max: checker.count(
-            "sip.connections_max",
-            raw.connections_max,
-            &limits::CONNECTIONS,
-        ),
-        connections_per_source_max: checker.count(
-            "sip.connections_per_source_max",
-            raw.connections_per_source_max,
-            &limits::CONNECTIONS,
-        ),
-        connection_idle_timeout: checker.duration(
-            "sip.connection_idle_timeout",
-            &raw.connection_idle_timeout,
-            &limits::CONNECTION_IDLE_TIMEOUT,
-        ),
     }
 }
 

@@ -23,6 +23,7 @@ mod problem;
 mod quantity;
 mod raw;
 mod settings;
+mod sip_limits;
 
 #[cfg(feature = "files")]
 pub use files::{Credential, TlsFiles};
