@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_lifeline::{Kept, Lifeline, kept_by_media, kept_by_signaling, start_keeper};
+use holdfast_settings::{IngestKind, Settings};
 use holdfast_sip::Transport;
 use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Socket, Type};
@@ -63,13 +64,14 @@ impl Lifelines {
 
     /// All sockets are there: begins to keep what the engine has, and has what was kept beside them
     /// closed.
-    pub fn begin(&mut self, control_socket: &Path) -> io::Result<()> {
+    pub fn begin(&mut self, settings: &Settings) -> io::Result<()> {
         for kept in std::mem::take(&mut self.kept) {
             info!(socket = kept.key, "the settings have it no longer: closed");
         }
         self.lifeline.settle();
-        check_descriptors();
-        start_keeper(&kept_by_signaling(control_socket), ENGINE_DESCRIPTORS_MAX)
+        check_descriptors(settings);
+        let path = kept_by_signaling(&settings.node.control_socket);
+        start_keeper(&path, ENGINE_DESCRIPTORS_MAX)
     }
 
     /// The process ends as it should: nothing of it is to be kept.
@@ -79,22 +81,28 @@ impl Lifelines {
     }
 }
 
-/// With the `udp` ingest the engine has two sockets for each stream, and a handle of each is here.
-fn check_descriptors() {
+/// With plain sockets the engine has up to four for each call, and a handle of each is here.
+fn check_descriptors(settings: &Settings) {
+    if settings.media.ingest == IngestKind::PacketRing {
+        return;
+    }
+    let calls = settings.sip.max_calls;
+    let connections = settings.sip.limits.connections_max;
+    let wanted = u64::from(calls) * 4 + u64::from(connections) + OWN_DESCRIPTORS;
     if let Ok((allowed, _)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && allowed < DESCRIPTORS_WANTED
+        && allowed < wanted
     {
         warn!(
             allowed,
-            wanted = DESCRIPTORS_WANTED,
-            "the limit of open files (ulimit -n) is low: with many streams the engine's sockets cannot \
-             be kept for it"
+            wanted,
+            "the limit of open files (ulimit -n) is low: with as many calls as there may be, not all \
+             sockets of the engine can be kept for it"
         );
     }
 }
 
-/// Those of a machine with 10,000 streams, and some connections.
-const DESCRIPTORS_WANTED: u64 = 32_768;
+/// Descriptors of this process itself, and some.
+const OWN_DESCRIPTORS: u64 = 256;
 
 const fn type_of(transport: Transport) -> Type {
     match transport {

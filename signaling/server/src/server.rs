@@ -137,9 +137,7 @@ impl Server {
             };
             addresses.push((transport_of(listen), address));
         }
-        lifelines
-            .begin(control_socket)
-            .map_err(StartError::Lifeline)?;
+        lifelines.begin(settings).map_err(StartError::Lifeline)?;
         let secret = u64::from_le_bytes(secret);
         let config = recorder_config::of(settings, &addresses, secret, credentials);
         let limits = config.endpoint.limits.clone();

@@ -13,6 +13,10 @@ pub const RETIRE_AFTER: Duration = Duration::from_millis(8);
 /// The largest block: it is one allocation of the kernel's.
 pub const BLOCK_SIZE_MAX: u32 = 1024 * 1024;
 
+/// What comes within [`RETIRE_AFTER`] at 100,000 packets a second. With larger blocks a ring is full of
+/// half empty ones at that rate and below, and holds less; the cost of a block does not show.
+const BLOCK_SIZE_ENOUGH: u32 = 256 * 1024;
+
 /// The smallest block. The largest packet (9,000 octets and its headers) fits in.
 pub const BLOCK_SIZE_MIN: u32 = 16 * 1024;
 
@@ -37,10 +41,12 @@ impl RingGeometry {
         let blocks_min = u64::try_from(blocks_min)
             .unwrap_or(BLOCK_COUNT_MAX)
             .clamp(BLOCK_COUNT_MIN, BLOCK_COUNT_MAX);
+        // The largest rings there are need larger ones.
+        let enough = (size / BLOCK_COUNT_MAX).max(u64::from(BLOCK_SIZE_ENOUGH));
         let largest = (size / blocks_min)
-            .clamp(u64::from(BLOCK_SIZE_MIN), u64::from(BLOCK_SIZE_MAX))
-            .ilog2();
-        let block_size = 1_u64 << largest;
+            .min(enough)
+            .clamp(u64::from(BLOCK_SIZE_MIN), u64::from(BLOCK_SIZE_MAX));
+        let block_size = 1_u64 << largest.ilog2();
         let block_count = (size / block_size).clamp(blocks_min, BLOCK_COUNT_MAX);
         Self {
             block_size: block_size as u32,
@@ -72,8 +78,9 @@ mod tests {
         let hold = Duration::from_millis(2_200);
         for (size, expected) in [
             (8 << 20, (16 << 10, 512)),
-            (160_000_000, (512 << 10, 305)),
-            (1 << 30, (1 << 20, 1024)),
+            (160_000_000, (256 << 10, 610)),
+            (1 << 30, (256 << 10, 4096)),
+            (64 << 30, (1 << 20, 64 << 10)),
             (0, (16 << 10, 275)),
         ] {
             let ring = RingGeometry::new(size, hold);
