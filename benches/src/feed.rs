@@ -83,6 +83,25 @@ impl Feed {
         }
     }
 
+    /// The next packets, as an ingest gives them: `count`, or fewer.
+    pub fn take_some(&mut self, count: usize) -> impl Iterator<Item = Packet<'_>> + Clone {
+        let count = count.min(PACKETS - self.next_packet);
+        let (first, turn, at) = (self.next_packet, self.next_stream, self.at);
+        for _ in 0..count {
+            self.take();
+        }
+        let feed = &*self;
+        (0..count).map(move |index| {
+            let at = at + feed.step * (index as u64 + 1);
+            Packet {
+                stream: feed.order[(turn + index) % feed.order.len()] as usize,
+                arrival: WallTime(at),
+                now: MonoTime(at),
+                bytes: &feed.packets[first + index],
+            }
+        })
+    }
+
     /// How many streams there are.
     pub fn streams(&self) -> usize {
         self.order.len()

@@ -44,4 +44,4 @@ fn refuse(reason: &str) -> ExitCode {
 
 /// Instructions do not depend on what the caches hold: few streams, so that each is soon in the
 /// midst of its call.
-const STREAMS: usize = 400;
+const STREAMS: usize = 8_000;

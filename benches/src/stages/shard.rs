@@ -16,6 +16,9 @@ use crate::disk::{carry_out, complete};
 use crate::feed::{FIRST_PORT, Feed, STARTED, local_port, remote};
 use crate::stage::Stage;
 
+/// Datagrams that an ingest gives at a time.
+const TOGETHER: usize = 16;
+
 /// A shard from the datagram to the ordered piece.
 pub(crate) struct WholeShard {
     feed: Feed,
@@ -95,17 +98,22 @@ impl Stage for WholeShard {
         let mut left = packets;
         while left > 0 {
             let tick = per_tick.min(left);
-            for _ in 0..tick {
-                let packet = self.feed.take();
-                (self.now, self.wall) = (packet.now, packet.arrival);
-                let datagram = Datagram {
+            let mut taken = 0;
+            while taken < tick {
+                let wanted = TOGETHER.min((tick - taken) as usize);
+                let packets = self.feed.take_some(wanted);
+                let datagrams = packets.clone().map(|packet| Datagram {
                     port: local_port(packet.stream),
                     source: remote(packet.stream),
                     arrival: packet.arrival,
                     bytes: packet.bytes,
                     truncated: false,
-                };
-                self.shard.handle_datagram(packet.now, &datagram);
+                });
+                if let Some(last) = packets.last() {
+                    (self.now, self.wall) = (last.now, last.arrival);
+                }
+                taken += datagrams.clone().count() as u64;
+                self.shard.handle_datagrams(self.now, datagrams);
             }
             self.turn();
             left -= tick;

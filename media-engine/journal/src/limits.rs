@@ -40,6 +40,9 @@ pub const REST_MIN: Duration = Duration::from_secs(1);
 /// The longest such wait: what a disk that is back waits for, at most, until it is used again.
 pub const REST_MAX: Duration = Duration::from_secs(16);
 
+/// Each commit forgets one part in so many of what the slowest before it took.
+pub const LEAD_DECAY: u32 = 16;
+
 /// Wait before a segment is asked for again after it could not be opened: long enough not to
 /// flood a full disk or the log, short against what a ring can hold.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);

@@ -62,10 +62,18 @@ pub struct Codec {
 
 /// The payload types that one stream has negotiated.
 ///
-/// A slot per payload type, so that the check of a packet is one load; equal codecs share an entry.
+/// A bit per payload type, so that the check of a packet is one load, where the owner of the map
+/// keeps what is needed for each packet; equal codecs share an entry.
 #[derive(Clone, Debug)]
 pub struct PayloadMap {
-    /// Index plus one into `codecs`; 0 is a payload type that is not negotiated.
+    /// Bit n is payload type n.
+    negotiated: u128,
+    table: Box<Table>,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    /// Index into `codecs`; of a payload type that is not negotiated it means nothing.
     slots: [u8; 128],
     codecs: [Codec; limits::CODECS_MAX],
     count: u8,
@@ -138,48 +146,54 @@ impl Codec {
 
 impl PayloadMap {
     /// A map in which nothing is negotiated.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         let unused = Codec {
             kind: CodecKind::Other,
             clock_rate: ClockRate::TELEPHONY,
             channels: 1,
         };
         Self {
-            slots: [0; 128],
-            codecs: [unused; limits::CODECS_MAX],
-            count: 0,
+            negotiated: 0,
+            table: Box::new(Table {
+                slots: [0; 128],
+                codecs: [unused; limits::CODECS_MAX],
+                count: 0,
+            }),
         }
     }
 
     /// Negotiates a payload type, anew where it was.
     pub fn insert(&mut self, payload_type: PayloadType, codec: Codec) -> Result<(), MapFull> {
-        let used = usize::from(self.count);
-        let index = match self
-            .codecs
+        let table = &mut *self.table;
+        let used = usize::from(table.count);
+        let index = match table.codecs[..used]
             .iter()
-            .take(used)
             .position(|known| *known == codec)
         {
             Some(index) => index,
             None => {
-                *self.codecs.get_mut(used).ok_or(MapFull)? = codec;
-                self.count += 1;
+                *table.codecs.get_mut(used).ok_or(MapFull)? = codec;
+                table.count += 1;
                 used
             }
         };
-        self.slots[usize::from(payload_type.number() & 0x7f)] = index as u8 + 1;
+        table.slots[place(payload_type)] = index as u8;
+        self.negotiated |= 1 << place(payload_type);
         Ok(())
     }
 
     /// Whether a payload type is negotiated.
+    #[inline]
     pub const fn contains(&self, payload_type: PayloadType) -> bool {
-        self.slots[(payload_type.number() & 0x7f) as usize] != 0
+        self.negotiated >> place(payload_type) & 1 != 0
     }
 
     /// What a payload type stands for.
     pub fn codec(&self, payload_type: PayloadType) -> Option<&Codec> {
-        let slot = self.slots[usize::from(payload_type.number() & 0x7f)];
-        self.codecs.get(usize::from(slot).checked_sub(1)?)
+        let table = &*self.table;
+        let slot = table.slots[place(payload_type)];
+        self.contains(payload_type)
+            .then_some(&table.codecs[usize::from(slot)])
     }
 
     /// All that is negotiated, by payload type.
@@ -195,6 +209,10 @@ impl Default for PayloadMap {
     fn default() -> Self {
         Self::new()
     }
+}
+
+const fn place(payload_type: PayloadType) -> usize {
+    (payload_type.number() & 0x7f) as usize
 }
 
 /// The encoding name of a static payload type.

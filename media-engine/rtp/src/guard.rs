@@ -42,16 +42,17 @@ pub use types::{
     Expected, GuardConfig, HeldPacket, LatchCause, SourceChange, SourcePolicy, SsrcPolicy, Verdict,
 };
 
-/// The guard of one stream.
+/// The guard of one stream. What every packet is held against lies at the beginning, together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Guard {
+    latch: Option<Latch>,
+    media_rate: RateWindow,
+    paused: bool,
     config: GuardConfig,
     expected: Expected,
-    latch: Option<Latch>,
     /// Until when the signaling lets the source change.
     reset_until: MonoTime,
-    paused: bool,
-    media_rate: RateWindow,
     control_rate: RateWindow,
     refused: Refused,
     /// Made once with the guard, so that the packet path doesn't allocate.
@@ -191,6 +192,17 @@ impl Guard {
         if let Some(candidates) = &mut self.candidates {
             candidates.clear(&mut self.refused);
         }
+    }
+
+    /// Reads what [`Self::check`] will read, so that it is in the cache by then. The number means
+    /// nothing.
+    pub fn touch(&self) -> u64 {
+        let latch = self.latch.as_ref();
+        latch.map_or(0, |latch| latch.heard_at.0 ^ u64::from(latch.ssrc.0))
+            ^ self.config.packet_bytes_max as u64
+            ^ u64::from(self.config.packets_per_second_max)
+            ^ u64::from(self.paused)
+            ^ self.media_rate.start.0
     }
 
     /// What was refused, by reason.

@@ -97,6 +97,15 @@ impl SourceTable {
         }
     }
 
+    /// Reads what [`Self::observe`] will read of the current source, so that it is in the cache by
+    /// then. The number means nothing.
+    pub fn touch(&self) -> u64 {
+        let current = self.sources.get(self.current);
+        current.map_or(0, |source| {
+            source.heard_at.0 ^ u64::from(source.ssrc.0) ^ source.tracker.touch()
+        })
+    }
+
     /// The source has said BYE (RFC 3550 §6.3.4). That ends it, not the stream.
     pub fn handle_bye(&mut self, ssrc: Ssrc) {
         if let Some(index) = self.position(ssrc) {

@@ -229,6 +229,7 @@ impl State {
                 self.command(document.shard, Command::Document(document));
             }
             ToEngine::ReconcileDone => self.command_all(&Command::ReconcileDone),
+            ToEngine::AskLatencies => self.command_all(&Command::AskLatencies),
         }
     }
 

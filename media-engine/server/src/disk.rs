@@ -16,10 +16,14 @@ use tracing::{error, warn};
 
 use crate::incoming::{Incoming, replace_durably};
 use crate::publish::Publisher;
+use crate::track_files::TrackFiles;
 use crate::troubles::Troubles;
 
 /// Orders that may wait: the shard bounds what it has given, this only keeps it from waiting.
 const ORDERS_MAX: usize = 64 * 1024;
+
+/// One part in so many of the process's descriptors is for open tracks.
+const TRACKS_PART: u64 = 3;
 
 /// A shard's end of its disk threads.
 pub struct Disk {
@@ -45,6 +49,7 @@ enum SyncJob {
 /// Starts the two disk threads of a shard. They end when the shard drops its end.
 pub fn start(
     shard: usize,
+    shards: u64,
     incoming: &Incoming,
     checkpoint: PathBuf,
     publish: &Sender<PublishJob>,
@@ -56,6 +61,7 @@ pub fn start(
     let (sync, sync_queue) = bounded(4);
     let writer = Writer {
         incoming: incoming.clone(),
+        tracks: RefCell::new(TrackFiles::new(incoming.clone(), TRACKS_PART * shards)),
         results: result_queue.clone(),
         sync,
         publish: publish.clone(),
@@ -124,6 +130,7 @@ fn run(publisher: &Publisher, job: PublishJob) {
 
 struct Writer {
     incoming: Incoming,
+    tracks: RefCell<TrackFiles>,
     results: Sender<DiskResult>,
     sync: Sender<SyncJob>,
     publish: Sender<PublishJob>,
@@ -175,7 +182,8 @@ impl Writer {
                 offset,
                 bytes,
             } => {
-                let write = || self.incoming.write_track(recording, number, offset, &bytes);
+                let mut tracks = self.tracks.borrow_mut();
+                let write = || tracks.write(recording, number, offset, &bytes);
                 let result = self.write(recording, Part::Track { number, offset }, write);
                 Some(DiskResult::TrackWritten {
                     slot,
@@ -188,6 +196,7 @@ impl Writer {
             DiskOrder::Publish { recording } => self.publish(recording),
             DiskOrder::Remove { recording } => {
                 self.troubles.forget(recording);
+                self.tracks.borrow_mut().close(recording);
                 self.unwritten
                     .borrow_mut()
                     .retain(|(of, _)| *of != recording);
@@ -231,6 +240,7 @@ impl Writer {
     }
 
     fn publish(&self, recording: RecordingId) -> Option<DiskResult> {
+        self.tracks.borrow_mut().close(recording);
         let unwritten = self.unwritten.borrow();
         if unwritten.iter().any(|(of, _)| *of == recording) {
             let error = DiskError("something of it could not be written yet".into());

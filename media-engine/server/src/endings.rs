@@ -61,7 +61,8 @@ fn recording_of(command: &Command) -> Option<RecordingId> {
         Command::Connected
         | Command::Disconnected
         | Command::ReconcileDone
-        | Command::Willing(_) => None,
+        | Command::Willing(_)
+        | Command::AskLatencies => None,
     }
 }
 

@@ -86,15 +86,8 @@ impl Incoming {
         replace(&self.documents(recording).join(name.as_str()), bytes)
     }
 
-    /// Opens the track for each piece: with thousands of streams a kept descriptor each would
-    /// meet the process's limit, and a piece is large enough to pay for it.
-    pub fn write_track(
-        &self,
-        recording: RecordingId,
-        number: u16,
-        offset: u64,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    /// Opens a track to be written, and makes it where there is none.
+    pub fn open_track(&self, recording: RecordingId, number: u16) -> io::Result<File> {
         let path = self.track(recording, number);
         let open = || {
             OpenOptions::new()
@@ -103,8 +96,19 @@ impl Incoming {
                 .truncate(false)
                 .open(&path)
         };
-        let file = with_parent(&path, open)?;
-        file.write_all_at(bytes, offset)
+        with_parent(&path, open)
+    }
+
+    /// Writes one piece of a track.
+    pub fn write_track(
+        &self,
+        recording: RecordingId,
+        number: u16,
+        offset: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        self.open_track(recording, number)?
+            .write_all_at(bytes, offset)
     }
 
     /// Whether anything of a recording's media is there.

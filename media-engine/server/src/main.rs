@@ -28,6 +28,7 @@ mod segments;
 mod shard_loop;
 #[cfg(test)]
 mod testing;
+mod track_files;
 mod troubles;
 
 use std::cell::RefCell;
@@ -141,6 +142,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     }
     let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
     let slices = slices(settings);
+    let shard_count = slices.len() as u64;
     let (lifeline, mut kept) = lifelines(settings)?;
     let kept_blocks = KeptBlocks::pick(&mut kept);
     // Before anything that takes time: what arrives meanwhile waits in the rings.
@@ -183,8 +185,15 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     for ((index, one), ingest) in recovered.into_iter().enumerate().zip(shards.into_inner()) {
         let (command_sender, command_queue) = unbounded();
         let checkpoint = recovery::checkpoint_path(&settings.journal.dir, index as u16);
-        let disk = disk::start(index, &incoming, checkpoint, &publish, &troubles)
-            .map_err(StartError::Thread)?;
+        let disk = disk::start(
+            index,
+            shard_count,
+            &incoming,
+            checkpoint,
+            &publish,
+            &troubles,
+        )
+        .map_err(StartError::Thread)?;
         let setup = ShardSetup {
             core: settings.media.cores[index] as usize,
             config: shard_config(settings, index as u16, slices[index]),

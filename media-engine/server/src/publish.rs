@@ -19,6 +19,7 @@ mod files;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_control::{Life, Recording};
 use holdfast_manifest::{Call, Manifest, Warning};
@@ -49,6 +50,8 @@ pub struct Publisher {
     node: String,
     settings: Recordings,
     troubles: Troubles,
+    /// The day's folder whose own entry, and those above it, are known to be on disk.
+    durable_day: Arc<Mutex<PathBuf>>,
 }
 
 /// Why a recording could not be published.
@@ -108,6 +111,7 @@ impl Publisher {
             node,
             settings: settings.clone(),
             troubles,
+            durable_day: Arc::default(),
         }
     }
 
@@ -191,10 +195,14 @@ impl Publisher {
         if is_audible(&plan) {
             let path = made.join(AUDIO_FILE);
             let file = File::create(&path).map_err(disk(&path))?;
-            plan.write(&mut inputs, &mut AudioFile(&file))
+            let mut audio = AudioFile::new(&file);
+            plan.write(&mut inputs, &mut audio)
                 .map_err(PublishError::Render)?;
             file.sync_all().map_err(disk(&path))?;
-            files.push(hashed(made, AUDIO_FILE)?);
+            files.push(match audio.hashed(AUDIO_FILE) {
+                Some(hashed) => hashed,
+                None => hashed(made, AUDIO_FILE)?,
+            });
         }
         let mut flags = Vec::new();
         for (track, report) in tracks.iter().zip(plan.reports()) {
@@ -363,6 +371,12 @@ impl Publisher {
         }
     }
 
+    fn durable_day(&self) -> MutexGuard<'_, PathBuf> {
+        // It is a path and nothing else: whoever panicked has left a whole one.
+        let day = self.durable_day.lock();
+        day.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Renames the folder to its place, durably, and never over another.
     fn put_in_place(&self, made: &Path, folder: &Path) -> Result<(), PublishError> {
         let day = folder.parent().unwrap_or(folder);
@@ -375,9 +389,13 @@ impl Publisher {
             RenameFlags::RENAME_NOREPLACE,
         )
         .map_err(|error| disk(folder)(error.into()))?;
+        sync_folder_of(folder).map_err(disk(folder))?;
         // The day's folder and those above it may be new.
-        for path in folder.ancestors().take(4) {
-            sync_folder_of(path).map_err(disk(path))?;
+        if self.durable_day().as_path() != day {
+            for path in day.ancestors().take(3) {
+                sync_folder_of(path).map_err(disk(path))?;
+            }
+            day.clone_into(&mut self.durable_day());
         }
         Ok(())
     }

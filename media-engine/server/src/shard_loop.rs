@@ -42,6 +42,9 @@ const BLOCKS: usize = 64;
 /// A shard with nothing to do ticks this many times slower.
 const IDLE_TICKS: u32 = 5;
 
+/// After so many turns without a datagram there is nothing to do: the time of a few packets.
+const QUIET_TURNS: u32 = 50;
+
 /// What a shard's thread is given.
 pub struct ShardSetup {
     pub core: usize,
@@ -80,6 +83,10 @@ struct State {
     disk: Disk,
     events: Sender<(usize, ShardEvent)>,
     index: usize,
+    /// Requests of the journal that are under way.
+    in_flight: usize,
+    /// Turns since a datagram came.
+    quiet_turns: u32,
 }
 
 /// Starts the thread of a shard.
@@ -149,6 +156,8 @@ async fn run(setup: ShardSetup) {
         disk,
         events,
         index,
+        in_flight: 0,
+        quiet_turns: 0,
     };
     state.keep_journal();
     let state = Rc::new(RefCell::new(state));
@@ -169,12 +178,23 @@ async fn run(setup: ShardSetup) {
     );
     let _ = setup.ready.send(());
     loop {
+        let began = clock::monotonic();
         let is_idle = turn(&state, &setup.commands);
+        state
+            .borrow_mut()
+            .shard
+            .note_turn(clock::monotonic().since(began));
         if setup.stop.load(Ordering::Relaxed) && is_settled(&state) {
             break;
         }
         let ticks = if is_idle { IDLE_TICKS } else { 1 };
-        glommio::timer::sleep(setup.tick * ticks).await;
+        if state.borrow().in_flight > 0 {
+            glommio::timer::sleep(setup.tick * ticks).await;
+        } else {
+            // Nothing of the executor's can come. A timer of its own costs more than all the packets
+            // that a few hundred streams send meanwhile.
+            std::thread::sleep(setup.tick * ticks);
+        }
     }
     if state.borrow().shard.has_recordings() {
         setup.goes_on.store(true, Ordering::Relaxed);
@@ -213,7 +233,8 @@ fn turn(state: &Rc<RefCell<State>>, commands: &Receiver<Command>) -> bool {
             state.shard.handle_overflow(within, count);
         }
     }
-    state.borrow().shard.is_idle()
+    let state = state.borrow();
+    state.shard.is_idle() || state.quiet_turns >= QUIET_TURNS
 }
 
 /// Takes what has arrived, as far as the journal has room for it: the rest waits in the kernel. Answers
@@ -224,29 +245,20 @@ fn receive(state: &Rc<RefCell<State>>, now: MonoTime) -> bool {
         ingest,
         known,
         intake,
+        quiet_turns,
         ..
     } = &mut *state.borrow_mut();
     let budget = intake.budget(shard.room());
     let mut drops = Vec::new();
-    let mut sink = |arrival: Arrival<'_>| {
-        let Arrival {
-            port,
-            source,
-            arrival,
-            bytes,
-            truncated,
-        } = arrival;
-        if known.take(port, arrival, bytes) {
-            return;
+    let mut sink = |arrivals: &[Arrival<'_>]| {
+        if known.is_empty() {
+            return shard.handle_datagrams(now, arrivals.iter().map(datagram));
         }
-        let datagram = Datagram {
-            port,
-            source,
-            arrival,
-            bytes,
-            truncated,
-        };
-        shard.handle_datagram(now, &datagram);
+        for arrival in arrivals {
+            if !known.take(arrival.port, arrival.arrival, arrival.bytes) {
+                shard.handle_datagram(now, &datagram(arrival));
+            }
+        }
     };
     let mut taken = 0;
     if budget > 0 {
@@ -254,6 +266,10 @@ fn receive(state: &Rc<RefCell<State>>, now: MonoTime) -> bool {
             Ok(count) => taken = count,
             Err(error) => error!(%error, "the ingest of a shard fails"),
         }
+        *quiet_turns = match taken {
+            0 => quiet_turns.saturating_add(1),
+            _ => 0,
+        };
     }
     intake.handle_polled(now, budget, taken, ingest.holds_back());
     shard.set_held_back(intake.is_held_back(now));
@@ -287,6 +303,16 @@ fn take_commands(
         };
         let Some(command) = due else { break };
         hand_on(state, now, wall, command);
+    }
+}
+
+const fn datagram<'a>(arrival: &Arrival<'a>) -> Datagram<'a> {
+    Datagram {
+        port: arrival.port,
+        source: arrival.source,
+        arrival: arrival.arrival,
+        bytes: arrival.bytes,
+        truncated: arrival.truncated,
     }
 }
 
@@ -393,6 +419,7 @@ impl State {
 
 fn carry_out_journal(state: &Rc<RefCell<State>>, output: JournalOutput<Block>) {
     let state = state.clone();
+    state.borrow_mut().in_flight += 1;
     let task = async move {
         let segments = state.borrow().segments.clone();
         match output {
@@ -435,6 +462,7 @@ fn complete(
     result: io::Result<()>,
 ) {
     let now = clock::monotonic();
+    state.borrow_mut().in_flight -= 1;
     let result = match result {
         Ok(()) => Ok(block),
         Err(error) => Err(Failure {

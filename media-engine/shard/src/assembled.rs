@@ -123,6 +123,14 @@ impl AssembledStream {
         self.desired = desired;
     }
 
+    /// Reads what [`Self::handle_rtp`] will read, so that it is in the cache by then. The number
+    /// means nothing.
+    pub(crate) fn touch(&self) -> u64 {
+        let last = self.last.map_or(0, |(_, ssrc)| ssrc);
+        let own = self.from.0 ^ self.counts.packets ^ u64::from(last);
+        own ^ self.sources.touch() ^ self.track.touch()
+    }
+
     /// Takes an RTP packet. A packet that came before goes no further.
     pub fn handle_rtp(&mut self, record: &RecordRef<'_>) {
         let Ok(packet) = RtpPacket::parse(record.payload) else {

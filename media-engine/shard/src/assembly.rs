@@ -13,6 +13,7 @@
 //! a stream's checkpoint covers is passed over when the journal is replayed.
 
 mod documents;
+mod grouped;
 mod restore;
 mod writes;
 
@@ -28,6 +29,7 @@ use crate::records;
 use crate::saved::{SavedRecording, StreamCheckpoint};
 
 use documents::DocumentsInPieces;
+use grouped::Groups;
 use writes::Failed;
 
 /// The recordings of a shard as its journal has them.
@@ -40,6 +42,7 @@ pub struct Assembly {
     index_by_hint: Vec<u32>,
     recordings: BTreeMap<RecordingId, AssembledRecording>,
     documents: DocumentsInPieces,
+    groups: Groups,
     orders: VecDeque<DiskOrder>,
     pieces_in_flight: usize,
     spare_pieces: Vec<Vec<u8>>,
@@ -131,15 +134,8 @@ impl Assembly {
         record: &RecordRef<'_>,
         live: &mut dyn FnMut(&AssembledStream) -> LiveCounts,
     ) {
-        if record.lsn > self.position {
-            self.gap = record.lsn;
-        }
-        self.position = record.lsn.plus(1);
+        self.advance(record.lsn);
         match record.kind {
-            records::RTP => self.with_stream(record, AssembledStream::handle_rtp),
-            records::RTCP => self.with_stream(record, AssembledStream::handle_rtcp),
-            records::SOURCE => self.with_stream(record, AssembledStream::handle_source),
-            records::DROPS => self.with_stream(record, AssembledStream::handle_drops),
             records::OVERFLOW => self.handle_overflow(record),
             records::RECORDING => {
                 if let Ok(desired) = postcard::from_bytes(record.payload)
@@ -160,8 +156,26 @@ impl Assembly {
                     self.remove(RecordingId::from_bytes(id));
                 }
             }
+            _ => self.handle_stream_record(record),
+        }
+    }
+
+    /// Takes what the journal has of a stream.
+    fn handle_stream_record(&mut self, record: &RecordRef<'_>) {
+        match record.kind {
+            records::RTP => self.with_stream(record, AssembledStream::handle_rtp),
+            records::RTCP => self.with_stream(record, AssembledStream::handle_rtcp),
+            records::SOURCE => self.with_stream(record, AssembledStream::handle_source),
+            records::DROPS => self.with_stream(record, AssembledStream::handle_drops),
             _ => self.unknown += 1,
         }
+    }
+
+    fn advance(&mut self, record: Lsn) {
+        if record > self.position {
+            self.gap = record;
+        }
+        self.position = record.plus(1);
     }
 
     /// Whether a recording would end without documents that were to be there. That was not durable

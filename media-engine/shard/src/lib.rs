@@ -13,6 +13,7 @@ mod checkpoint;
 mod desire;
 mod disk;
 mod documents;
+mod latency;
 pub mod limits;
 mod live;
 mod output;

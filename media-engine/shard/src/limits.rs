@@ -18,12 +18,10 @@ pub const TRACK_PIECE_ROOM: usize = TRACK_PIECE_SIZE + 2 * 1024;
 /// Pieces kept for use again: a checkpoint flushes all streams, so as many as may be in flight.
 pub const PIECES_KEPT_MAX: usize = PIECES_IN_FLIGHT_MAX;
 
-/// Batches that are assembled in one turn, at most, so that a commit does not keep the ring waiting
-/// for long. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
-pub const ASSEMBLE_BATCHES_MAX: usize = 4;
-
-/// One turn assembles one part in this many of what waits, and at least one batch.
-pub const ASSEMBLE_PART: usize = 8;
+/// Batches that are assembled in one turn, at most: enough for some packets of each stream, so that
+/// a stream's state is looked up once for all of them, and few enough to keep the ring waiting for
+/// some milliseconds only. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
+pub const ASSEMBLE_BATCHES_MAX: usize = 16;
 
 /// Streams whose track is flushed for a checkpoint in one turn, so that they do not all come due
 /// in the same moment.

@@ -12,13 +12,26 @@ use holdfast_rtp::{
     PayloadMap, PayloadType, Reason, Refused, RtcpBandwidth, RtcpConfig, RtcpSession, Ssrc,
     Verdict, is_rtcp,
 };
-use holdfast_units::{MonoTime, RecordingId, WallTime};
+use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
 use crate::limits::SOURCES_MAX;
 
 /// The receiving side of one stream.
+///
+/// What every datagram is held against lies at the beginning, together: in memory each other place
+/// costs as much as all the rest of a packet's way.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct LiveStream {
+    /// Datagrams that went into the journal.
+    pub packets: u64,
+    /// Of what it is meant to be, as below.
+    id: StreamId,
+    ports: Ports,
+    /// The source that was heard last, with its number.
+    last_source: Option<(SocketAddr, u8)>,
+    codecs: PayloadMap,
+    guard: Guard,
     /// The recording that it belongs to.
     pub recording: RecordingId,
     /// What it is meant to be.
@@ -27,15 +40,26 @@ pub struct LiveStream {
     pub kernel_drops: u64,
     /// Datagrams that passed, and that the journal did not take, not yet written down.
     pub unwritten: Unwritten,
-    /// Datagrams that went into the journal.
-    pub packets: u64,
     /// Receiver reports.
     pub rtcp: RtcpSession,
     /// Where reports go instead of where the signaling says.
     pub rtcp_peer: Option<SocketAddr>,
-    guard: Guard,
-    codecs: PayloadMap,
     sources: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    rtp: u16,
+    rtcp: u16,
+}
+
+impl Ports {
+    const fn of(desired: &Stream) -> Self {
+        Self {
+            rtp: desired.rtp_port,
+            rtcp: desired.rtcp_port,
+        }
+    }
 }
 
 /// Datagrams that could not be kept.
@@ -92,13 +116,16 @@ impl LiveStream {
         guard.set_paused(desired.mode == StreamMode::Pause);
         let codecs = payload_map(&desired);
         Self {
+            packets: 0,
+            id: desired.id,
+            ports: Ports::of(&desired),
+            last_source: None,
             recording,
             guard,
             codecs,
             desired,
             kernel_drops: 0,
             unwritten: Unwritten::default(),
-            packets: 0,
             rtcp: RtcpSession::new(now, config_rtcp, Chance(chance)),
             rtcp_peer: None,
             sources: Vec::new(),
@@ -123,13 +150,26 @@ impl LiveStream {
             self.guard.set_paused(is_paused);
         }
         self.codecs = payload_map(&desired);
+        self.ports = Ports::of(&desired);
         self.desired = desired;
+    }
+
+    /// Which stream it is.
+    pub const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Reads what [`Self::admit`] will read, so that it is in the cache by then. The number means
+    /// nothing.
+    pub fn touch(&self) -> u64 {
+        let has_pcmu = PayloadType::new(0).is_some_and(|pcmu| self.codecs.contains(pcmu));
+        self.guard.touch() ^ self.packets ^ u64::from(has_pcmu)
     }
 
     /// Decides about a datagram on one of the stream's ports.
     pub fn admit(&mut self, now: MonoTime, port: u16, source: SocketAddr, bytes: &[u8]) -> Passage {
-        let is_shared = self.desired.rtcp_port == self.desired.rtp_port;
-        if port == self.desired.rtp_port && !(is_shared && is_rtcp(bytes)) {
+        let is_shared = self.ports.rtcp == self.ports.rtp;
+        if port == self.ports.rtp && !(is_shared && is_rtcp(bytes)) {
             return match self.guard.check(now, source, bytes, &self.codecs) {
                 Verdict::Accept { latched: None } => {
                     let (source, is_new) = self.number(source);
@@ -179,6 +219,7 @@ impl LiveStream {
     pub fn forget_source(&mut self, number: u8) {
         if self.sources.len() == usize::from(number) {
             self.sources.pop();
+            self.last_source = None;
         }
     }
 
@@ -208,12 +249,21 @@ impl LiveStream {
 
     /// The number of a source, from 1, and whether it is new. Beyond the limit all share one.
     fn number(&mut self, source: SocketAddr) -> (u8, bool) {
+        if let Some((last, number)) = self.last_source
+            && last == source
+        {
+            return (number, false);
+        }
         if let Some(at) = self.sources.iter().position(|known| *known == source) {
-            return (at as u8 + 1, false);
+            let number = at as u8 + 1;
+            self.last_source = Some((source, number));
+            return (number, false);
         }
         if self.sources.len() < SOURCES_MAX - 1 {
             self.sources.push(source);
-            return (self.sources.len() as u8, true);
+            let number = self.sources.len() as u8;
+            self.last_source = Some((source, number));
+            return (number, true);
         }
         (SOURCES_MAX as u8, true)
     }

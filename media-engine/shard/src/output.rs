@@ -22,6 +22,8 @@ pub enum Command {
     Document(Document),
     /// Whether further recordings are welcome.
     Willing(Option<Unwilling>),
+    /// How long things take is asked for.
+    AskLatencies,
 }
 
 /// One datagram as it arrived.
@@ -109,8 +111,6 @@ pub struct ShardStatistics {
     pub journal_used_permille: u16,
     /// Whether the journal takes nothing at present.
     pub journal_failing: bool,
-    /// Longest time from arrival to durable since the last statistics, in microseconds.
-    pub durable_after_us_max: u64,
 }
 
 /// Something that the log should say.

@@ -56,6 +56,11 @@ impl TrackWriter {
         encode_record(&mut self.gathered, record).expect("a journal's record fits into a track's");
     }
 
+    /// Reads where the next record goes, so that it is in the cache by then.
+    pub fn touch(&self) -> u64 {
+        self.gathered.last().copied().map_or(0, u64::from)
+    }
+
     /// Octets of the file when all that was appended is written.
     pub fn size(&self) -> u64 {
         self.ordered_size + self.gathered.len() as u64

@@ -23,6 +23,10 @@ pub struct Arrival<'a> {
     pub truncated: bool,
 }
 
+/// Most datagrams that an ingest offers at a time: whoever takes them can ask for what each of them
+/// needs of memory before looking at the first. A core's own buffers for such requests hold no more.
+pub const ARRIVALS_TOGETHER: usize = 16;
+
 /// Datagrams that the kernel dropped on a port since it was last told, for want of buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drops {
@@ -74,7 +78,8 @@ pub trait Ingest {
     /// Ends receiving on a port; what it has not offered yet is dropped. Harmless where not open.
     fn close(&mut self, port: u16);
 
-    /// Offers what has arrived, at most about `budget` datagrams, and answers how many there were.
+    /// Offers what has arrived, at most about `budget` datagrams, up to [`ARRIVALS_TOGETHER`] at a
+    /// time, and answers how many there were.
     ///
     /// # Errors
     ///
@@ -82,7 +87,7 @@ pub trait Ingest {
     fn poll(
         &mut self,
         budget: usize,
-        sink: &mut dyn FnMut(Arrival<'_>),
+        sink: &mut dyn FnMut(&[Arrival<'_>]),
         dropped: &mut dyn FnMut(Drops),
     ) -> io::Result<usize>;
 

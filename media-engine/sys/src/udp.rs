@@ -139,7 +139,7 @@ impl Ingest for UdpIngest {
     fn poll(
         &mut self,
         budget: usize,
-        sink: &mut dyn FnMut(Arrival<'_>),
+        sink: &mut dyn FnMut(&[Arrival<'_>]),
         dropped: &mut dyn FnMut(Drops),
     ) -> io::Result<usize> {
         let mut taken = 0;
@@ -206,7 +206,7 @@ fn drain(
     open: &mut OpenSocket,
     port: u16,
     batch: &mut RecvBatch,
-    sink: &mut dyn FnMut(Arrival<'_>),
+    sink: &mut dyn FnMut(&[Arrival<'_>]),
     dropped: &mut dyn FnMut(Drops),
 ) -> usize {
     let mut taken = 0;
@@ -235,13 +235,13 @@ fn drain(
             }
             open.last_arrival = Some(arrival);
             let (bytes, truncated) = (received.bytes, received.truncated);
-            sink(Arrival {
+            sink(&[Arrival {
                 port,
                 source,
                 arrival,
                 bytes,
                 truncated,
-            });
+            }]);
         }
         taken += count;
         if count < BATCH_SIZE {
@@ -262,9 +262,11 @@ mod tests {
         let mut got = Vec::new();
         let until = Instant::now() + Duration::from_secs(5);
         while got.len() < want && Instant::now() < until {
-            let mut sink = |a: Arrival<'_>| {
-                assert!(clock::wall().since(a.arrival) < Duration::from_secs(5));
-                got.push((a.port, a.source, a.bytes.to_vec(), a.truncated));
+            let mut sink = |arrivals: &[Arrival<'_>]| {
+                for a in arrivals {
+                    assert!(clock::wall().since(a.arrival) < Duration::from_secs(5));
+                    got.push((a.port, a.source, a.bytes.to_vec(), a.truncated));
+                }
             };
             ingest.poll(1000, &mut sink, &mut |_| ()).unwrap();
         }
@@ -325,10 +327,18 @@ mod tests {
         }
         let (mut got, mut lost) = (0, 0);
         ingest
-            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .poll(
+                usize::MAX,
+                &mut |some: &[Arrival<'_>]| got += some.len() as u32,
+                &mut |d| lost += d.count,
+            )
             .unwrap();
         while ingest
-            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .poll(
+                usize::MAX,
+                &mut |some: &[Arrival<'_>]| got += some.len() as u32,
+                &mut |d| lost += d.count,
+            )
             .unwrap()
             > 0
         {}
@@ -338,13 +348,21 @@ mod tests {
             .unwrap();
         while lost == 0
             && ingest
-                .poll(1, &mut |_| got += 1, &mut |d| lost += d.count)
+                .poll(
+                    1,
+                    &mut |some: &[Arrival<'_>]| got += some.len() as u32,
+                    &mut |d| lost += d.count,
+                )
                 .is_ok()
         {
             std::thread::yield_now();
         }
         while ingest
-            .poll(usize::MAX, &mut |_| got += 1, &mut |d| lost += d.count)
+            .poll(
+                usize::MAX,
+                &mut |some: &[Arrival<'_>]| got += some.len() as u32,
+                &mut |d| lost += d.count,
+            )
             .unwrap()
             > 0
         {}

@@ -21,6 +21,6 @@ pub mod operator;
 pub use frame::{DecodeError, EncodeError, decode, encode};
 pub use message::{
     Document, DocumentName, DocumentNameError, FromEngine, Health, HeldDocument, HeldRecording,
-    Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts, Stream,
-    StreamMode, ToEngine, Unwilling,
+    Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts, Stage,
+    StageLatency, Stream, StreamMode, ToEngine, Unwilling,
 };

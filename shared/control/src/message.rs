@@ -26,6 +26,9 @@ pub enum ToEngine {
     Document(Document),
     /// All recordings that signaling knows have been sent: what it did not name is an orphan.
     ReconcileDone,
+    /// How long things take is asked for. Answered by a [`FromEngine::Latency`] for each shard and
+    /// [`Stage`].
+    AskLatencies,
 }
 
 /// What the engine tells signaling.
@@ -65,6 +68,49 @@ pub enum FromEngine {
     Published(PublishedRecording),
     /// How the engine is; sent when it changes and once a second while it does.
     Health(Health),
+    /// How long things took in one stage of one shard since the start of the engine.
+    Latency(StageLatency),
+}
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    /// From a packet's arrival in the kernel until the shard has seen it.
+    Seen,
+    /// From a packet's arrival in the kernel until the journal has it on disk.
+    Durable,
+    /// From a packet's arrival in the kernel until it is in its track, by the first packet of each
+    /// block of the journal.
+    Assembled,
+    /// A turn of the shard, without the rest after it.
+    Turn,
+}
+
+impl Stage {
+    /// All of them, in the order of a packet's way.
+    pub const ALL: [Self; 4] = [Self::Seen, Self::Durable, Self::Assembled, Self::Turn];
+
+    /// Its name: one word in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Durable => "durable",
+            Self::Assembled => "assembled",
+            Self::Turn => "turn",
+        }
+    }
+}
+
+/// How long things took in one stage of one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageLatency {
+    /// Which shard.
+    pub shard: u16,
+    /// Which stage.
+    pub stage: Stage,
+    /// Microseconds, each the upper end of a step, and how many values were in that step; in rising
+    /// order.
+    pub values: Vec<(u32, u64)>,
 }
 
 /// The desired state of one recording.

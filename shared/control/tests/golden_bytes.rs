@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use holdfast_control::{
-    DecodeError, Document, DocumentName, FromEngine, Health, Life, Recording, ShardPorts, Stream,
-    StreamMode, ToEngine, decode, encode, frame,
+    DecodeError, Document, DocumentName, FromEngine, Health, Life, Recording, ShardPorts, Stage,
+    StageLatency, Stream, StreamMode, ToEngine, decode, encode, frame,
 };
 use holdfast_manifest::Codec;
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -47,13 +47,13 @@ fn recording() -> ToEngine {
 }
 
 #[test]
-fn golden_bytes_of_version_1() {
+fn golden_bytes_of_version_2() {
     assert_eq!(
         frame::VERSION,
-        1,
+        2,
         "new golden files belong to a new version"
     );
-    let golden: &[u8] = include_bytes!("golden/recording_v1.bin");
+    let golden: &[u8] = include_bytes!("golden/recording_v2.bin");
     let encoded = encode(&recording()).unwrap();
     assert_eq!(encoded, golden);
     assert_eq!(decode::<ToEngine>(golden).unwrap(), recording());
@@ -73,6 +73,11 @@ fn engine_messages_round_trip() {
         FromEngine::Health(Health {
             packets: 5,
             ..Health::default()
+        }),
+        FromEngine::Latency(StageLatency {
+            shard: 1,
+            stage: Stage::Durable,
+            values: vec![(132, 7), (200_000, 1)],
         }),
     ] {
         assert_eq!(

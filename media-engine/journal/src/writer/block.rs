@@ -121,7 +121,29 @@ impl<B: AsRef<[u8]>> Committed<B> {
             bytes: &self.block.as_ref()[HEADER_SIZE..self.length],
             next: self.records.first,
             end: self.records.end,
+            offset: HEADER_SIZE,
         }
+    }
+
+    /// The record that begins at an offset which [`Records::offset`] gave.
+    ///
+    /// # Panics
+    ///
+    /// Where none begins there.
+    #[inline]
+    pub fn record_at(&self, offset: usize) -> RecordRef<'_> {
+        let bytes = &self.block.as_ref()[offset..self.length];
+        let (size, lsn) = record::peek(bytes, self.records.first).expect("a record of ours");
+        record::view(&bytes[..size], lsn).expect("a record of ours")
+    }
+
+    /// Reads an octet of each cache line that an ordinary record at this offset lies in, so that it
+    /// is in the cache when it is needed. The number means nothing.
+    #[inline]
+    pub fn touch(&self, offset: usize) -> u64 {
+        let bytes = self.block.as_ref();
+        let line = |index: usize| bytes.get(offset + index * 64).copied().map_or(0, u64::from);
+        line(0) ^ line(1) ^ line(2) ^ line(3)
     }
 
     /// The block, to be offered again.
@@ -136,6 +158,14 @@ pub struct Records<'a> {
     bytes: &'a [u8],
     next: Lsn,
     end: Lsn,
+    offset: usize,
+}
+
+impl Records<'_> {
+    /// Where in its batch the next record begins.
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -150,7 +180,9 @@ impl<'a> Iterator for Records<'a> {
         let (size, lsn) = record::peek(self.bytes, self.next).expect("a record of ours");
         assert_eq!(lsn, self.next, "records of a block count up");
         let record = record::view(&self.bytes[..size], lsn).expect("a record of ours");
-        self.bytes = &self.bytes[encoded_size(size - record::HEADER_SIZE)..];
+        let room = encoded_size(size - record::HEADER_SIZE);
+        self.bytes = &self.bytes[room..];
+        self.offset += room;
         self.next = lsn.plus(1);
         Some(record)
     }

@@ -11,7 +11,7 @@ use super::{Event, Operation, Output, Writer};
 use crate::format::batch::{BatchHeader, HEADER_SIZE};
 use crate::format::record;
 use crate::ids::{Lsn, LsnRange, SegmentNumber};
-use crate::limits::{FAILURES_MAX, PAGE_SIZE, REST_MAX, REST_MIN};
+use crate::limits::{FAILURES_MAX, LEAD_DECAY, PAGE_SIZE, REST_MAX, REST_MIN};
 
 /// The commit in progress; there is one at a time.
 ///
@@ -25,19 +25,20 @@ pub(super) enum Commit {
     /// Waiting for a deadline or a request.
     Idle,
     /// Waiting until all batches below `target`, or those that have a place, are written.
-    Writing { target: Lsn },
+    Writing { target: Lsn, began: MonoTime },
     /// Waiting for `waiting` syncs of the segments that hold the batches below `target`;
     /// `issued` is the last segment whose sync was issued.
     Syncing {
         target: Lsn,
         issued: SegmentNumber,
         waiting: usize,
+        began: MonoTime,
     },
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     /// Begins a commit of all that was appended, where one is wanted and none is in progress.
-    pub(super) fn begin_commit(&mut self) {
+    pub(super) fn begin_commit(&mut self, now: MonoTime) {
         let is_held = self.draining || self.resting_until.is_some();
         if !self.wanted || self.commit != Commit::Idle || is_held {
             return;
@@ -48,7 +49,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         }
         self.seal_block();
         self.deadline = None;
-        self.commit = Commit::Writing { target: self.next };
+        self.commit = Commit::Writing {
+            target: self.next,
+            began: now,
+        };
     }
 
     /// Gives the next sealed batch its place.
@@ -100,14 +104,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         if self.draining {
             return None;
         }
-        let (target, after, waiting) = match self.commit {
+        let (target, after, waiting, began) = match self.commit {
             Commit::Idle => return None,
-            Commit::Writing { target } => (self.written(target)?, None, 0),
+            Commit::Writing { target, began } => (self.written(target)?, None, 0, began),
             Commit::Syncing {
                 target,
                 issued,
                 waiting,
-            } => (target, Some(issued), waiting),
+                began,
+            } => (target, Some(issued), waiting, began),
         };
         // Segments along the line only go up, so the last one issued tells what is left.
         let segment = self
@@ -120,6 +125,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             target,
             issued: segment,
             waiting: waiting + 1,
+            began,
         };
         let ticket = self.issue(Task::Sync { segment });
         Some(Output::Sync { ticket, segment })
@@ -144,11 +150,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     }
 
     /// A sync has ended well.
-    pub(super) fn synced(&mut self) {
+    pub(super) fn synced(&mut self, now: MonoTime) {
         let Commit::Syncing {
             target,
             issued,
             waiting,
+            began,
         } = self.commit
         else {
             // A failure came between: its batches are written again.
@@ -162,6 +169,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
                 target,
                 issued,
                 waiting: waiting - 1,
+                began,
             };
             return;
         }
@@ -181,6 +189,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         }
         assert_eq!(self.committed, target, "a commit ends where a batch ends");
         self.commit = Commit::Idle;
+        // The next ones begin so much earlier. A slow one is remembered for some time.
+        let slowest = self.lead.saturating_sub(self.lead / LEAD_DECAY);
+        let most = self.config.commit_interval / 2;
+        self.lead = now.since(began).max(slowest).min(most);
         self.failures = 0;
         self.rest = Duration::ZERO;
         if std::mem::take(&mut self.failed) {

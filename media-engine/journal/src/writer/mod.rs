@@ -68,8 +68,10 @@ pub struct Writer<B> {
     commit: Commit,
     /// A commit was asked for since the last one began.
     wanted: bool,
-    /// When the oldest record that no commit covers must be committed.
+    /// When the commit of the oldest record that none covers must begin.
     deadline: Option<MonoTime>,
+    /// How long a commit takes, of late.
+    lead: Duration,
     /// A segment is not asked for before this.
     retry_at: Option<MonoTime>,
     outstanding: Vec<(Ticket, Task)>,
@@ -118,6 +120,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             commit: Commit::Idle,
             wanted: false,
             deadline: None,
+            lead: Duration::ZERO,
             retry_at: None,
             outstanding: Vec::with_capacity(BLOCKS_MAX + config.segments_max),
             next_ticket: 0,
@@ -151,8 +154,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
 
     /// Appends a record whose payload is `parts`, one after the other, and returns its number.
     ///
-    /// It is durable once [`Writer::committed`] has passed that number: at the latest one commit
-    /// interval and one sync from now, unless the disk fails.
+    /// It is durable once [`Writer::committed`] has passed that number: about one commit interval
+    /// from `now`, the time a commit takes included, unless the disk is slower than ever or fails.
     pub fn append(
         &mut self,
         now: MonoTime,
@@ -177,7 +180,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         let filling = self.filling.as_mut().expect("a block that has room");
         record::encode(self.key, self.next, record, parts, filling.room(size));
         if self.deadline.is_none() {
-            self.deadline = Some(now + self.config.commit_interval);
+            self.deadline = Some(now + (self.config.commit_interval - self.lead));
         }
         let lsn = self.next;
         self.next = lsn.plus(1);
@@ -185,9 +188,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     }
 
     /// Commits all that was appended so far as soon as the disk can.
-    pub fn request_commit(&mut self, _now: MonoTime) {
+    pub fn request_commit(&mut self, now: MonoTime) {
         self.wanted = true;
-        self.begin_commit();
+        self.begin_commit(now);
     }
 
     /// All records below are durable.
@@ -269,7 +272,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     pub fn handle_timeout(&mut self, now: MonoTime) {
         if self.resting_until.is_some_and(|at| at <= now) {
             self.resting_until = None;
-            self.begin_commit();
+            self.begin_commit(now);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
@@ -277,7 +280,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         if self.deadline.is_some_and(|at| at <= now) {
             self.deadline = None;
             self.wanted = true;
-            self.begin_commit();
+            self.begin_commit(now);
         }
     }
 
@@ -329,7 +332,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
                     self.segment_failed(now, segment, Operation::Write, error);
                 }
             }
-            (Task::Sync { .. }, None) => self.synced(),
+            (Task::Sync { .. }, None) => self.synced(now),
             (Task::Sync { segment }, Some(error)) => {
                 self.segment_failed(now, segment, Operation::Sync, error);
             }
@@ -344,7 +347,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             }
         }
         self.end_drain();
-        self.begin_commit();
+        self.begin_commit(now);
     }
 
     /// Bytes of records that fit into the blocks that are empty now, but for what is left over at

@@ -18,8 +18,11 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (result_queue, results) = unbounded();
         let (publish, jobs) = unbounded();
+        let incoming = Incoming::new(dir.path().to_owned());
+        let tracks = TrackFiles::new(incoming.clone(), 1);
         let writer = Writer {
-            incoming: Incoming::new(dir.path().to_owned()),
+            incoming,
+            tracks: RefCell::new(tracks),
             results: result_queue,
             sync: bounded(4).0,
             publish,

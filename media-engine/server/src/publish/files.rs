@@ -10,12 +10,44 @@ use sha2::{Digest, Sha256};
 
 use super::PublishError;
 
-/// Audio that is being written.
-pub(super) struct AudioFile<'a>(pub(super) &'a File);
+/// Audio that is being written, and its checksum for as long as it is written from the beginning to
+/// the end: to read all of it again would cost as much as to write it.
+pub(super) struct AudioFile<'a> {
+    file: &'a File,
+    hash: Sha256,
+    /// Octets that are in the checksum.
+    size: u64,
+    is_in_order: bool,
+}
+
+impl<'a> AudioFile<'a> {
+    pub(super) fn new(file: &'a File) -> Self {
+        Self {
+            file,
+            hash: Sha256::new(),
+            size: 0,
+            is_in_order: true,
+        }
+    }
+
+    /// What the manifest says of it; `None` where that has to be found out by reading.
+    pub(super) fn hashed(self, name: &str) -> Option<holdfast_manifest::File> {
+        self.is_in_order.then(|| holdfast_manifest::File {
+            name: name.to_owned(),
+            bytes: self.size,
+            sha256: hex(&self.hash.finalize()),
+        })
+    }
+}
 
 impl WriteAt for AudioFile<'_> {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.is_in_order &= offset == self.size;
+        if self.is_in_order {
+            self.hash.update(bytes);
+            self.size += bytes.len() as u64;
+        }
+        self.file.write_all_at(bytes, offset)
     }
 }
 

@@ -5,15 +5,14 @@
 
 use std::ops::Range;
 
+use holdfast_control::{FromEngine, Stage};
 use holdfast_journal::NewRecord;
 use holdfast_units::{MonoTime, StreamId, WallTime};
 
 use super::{Overflow, Shard};
 use crate::assembled::{AssembledStream, LiveCounts};
 use crate::disk::DiskOrder;
-use crate::limits::{
-    ASSEMBLE_BATCHES_MAX, ASSEMBLE_PART, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS,
-};
+use crate::limits::{ASSEMBLE_BATCHES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS};
 use crate::live::{LiveStream, Unwritten};
 use crate::output::{Notice, Output, ShardEvent};
 use crate::records;
@@ -81,41 +80,40 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.journal_failing = false;
     }
 
-    /// Takes committed records into the tracks, a batch at a time, unless the disk is behind.
-    pub(super) fn assemble(&mut self, wall: WallTime) {
+    /// What has become durable waits to be assembled from now on.
+    pub(super) fn take_committed(&mut self, now: MonoTime) {
+        let wall = self.wall(now);
         while let Some(batch) = self.journal.poll_committed() {
+            for record in batch.records() {
+                let after = wall.since(record.arrival);
+                self.latencies.record(Stage::Durable, after);
+            }
             self.committed.push_back(batch);
         }
-        let waiting = self.committed.len();
-        // Where the journal is short of blocks, those that wait here are what it lacks.
-        let is_short = self.journal.occupancy().blocks_empty < waiting;
-        let share = if is_short {
-            ASSEMBLE_BATCHES_MAX
-        } else {
-            waiting.div_ceil(ASSEMBLE_PART).min(ASSEMBLE_BATCHES_MAX)
+    }
+
+    /// Takes committed records into the tracks, some batches together, unless the disk is behind.
+    pub(super) fn assemble(&mut self, wall: WallTime) {
+        if self.committed.is_empty() || self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
+            return;
+        }
+        let together = self.committed.len().min(ASSEMBLE_BATCHES_MAX);
+        let batches = &self.committed.make_contiguous()[..together];
+        let (live, ended, first) = (&self.live, &mut self.ended_counts, self.config.ports.first);
+        // Asked for at a stream's end, and never again.
+        let mut counts = |stream: &AssembledStream| {
+            let ended = ended.remove(&stream.id());
+            counts_of(live, ended, first, stream)
         };
-        for _ in 0..share {
-            if self.assembly.pieces_in_flight() >= PIECES_IN_FLIGHT_MAX {
-                return;
+        self.assembly.handle_batches(batches, &mut counts);
+        for batch in batches {
+            if let Some(first) = batch.records().next() {
+                let count = batch.range().end.since(batch.range().first) as u32;
+                let after = wall.since(first.arrival);
+                self.latencies.record_many(Stage::Assembled, after, count);
             }
-            let Some(batch) = self.committed.pop_front() else {
-                return;
-            };
-            let (live, ended, first) =
-                (&self.live, &mut self.ended_counts, self.config.ports.first);
-            // Asked for at a stream's end, and never again.
-            let mut counts = |stream: &AssembledStream| {
-                let ended = ended.remove(&stream.id());
-                counts_of(live, ended, first, stream)
-            };
-            let mut oldest = wall;
-            for record in batch.records() {
-                oldest = oldest.min(record.arrival);
-                self.assembly.handle_record(&record, &mut counts);
-            }
-            let after_us = u64::try_from(wall.since(oldest).as_micros()).unwrap_or(u64::MAX);
-            let longest = &mut self.statistics.durable_after_us_max;
-            *longest = after_us.max(*longest);
+        }
+        for batch in self.committed.drain(..together) {
             self.journal.offer_block(batch.into_block());
         }
     }
@@ -161,6 +159,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         }
     }
 
+    pub(super) fn tell_latencies(&mut self) {
+        for stage in Stage::ALL {
+            let latency = self.latencies.tell(self.config.index, stage);
+            self.tell(FromEngine::Latency(latency));
+        }
+    }
+
     pub(super) fn tell_statistics(&mut self) {
         let occupancy = self.journal.occupancy();
         let segments = occupancy.segments_max.max(1);
@@ -172,10 +177,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.statistics.journal_used_permille = u16::try_from(used).unwrap_or(1_000);
         self.statistics.journal_failing =
             self.journal_failing || self.is_held_back || self.journal.is_failed();
-        let statistics = self.statistics;
-        self.statistics.durable_after_us_max = 0;
         self.outputs
-            .push_back(Output::Event(ShardEvent::Statistics(statistics)));
+            .push_back(Output::Event(ShardEvent::Statistics(self.statistics)));
     }
 }
 

@@ -340,7 +340,10 @@ impl Calls {
                     call.is_published = true;
                 }
                 held @ FromEngine::Held(_) => self.world.told.push(held),
-                FromEngine::Hello { .. } | FromEngine::HeldDone | FromEngine::Health(_) => {}
+                FromEngine::Hello { .. }
+                | FromEngine::HeldDone
+                | FromEngine::Health(_)
+                | FromEngine::Latency(_) => {}
             }
         }
     }

@@ -43,7 +43,7 @@ use self::ports::{Admission, Ports};
 pub use self::program::PortSlice;
 use self::reader::Reader;
 pub use self::takeover::{PassedOver, RetiredRings, SuspectBlock};
-use crate::ingest::{Arrival, Drops, Ingest, IngestCounters};
+use crate::ingest::{ARRIVALS_TOGETHER, Arrival, Drops, Ingest, IngestCounters};
 use crate::interfaces::{self, Interface};
 
 /// The rings of all shards.
@@ -210,7 +210,7 @@ impl Ingest for RingIngest {
     fn poll(
         &mut self,
         budget: usize,
-        sink: &mut dyn FnMut(Arrival<'_>),
+        sink: &mut dyn FnMut(&[Arrival<'_>]),
         _dropped: &mut dyn FnMut(Drops),
     ) -> io::Result<usize> {
         let count = self.rings.len();
@@ -302,14 +302,21 @@ struct Passage<'a> {
 
 impl Passage<'_> {
     /// Offers what is wanted of a block; answers how many packets it had.
-    fn offer(&mut self, block: &[u8], sink: &mut dyn FnMut(Arrival<'_>)) -> usize {
+    fn offer(&mut self, block: &[u8], sink: &mut dyn FnMut(&[Arrival<'_>])) -> usize {
         let mut frames = Frames::of(block);
+        // Once a block, of some thousand packets.
+        let mut together = Vec::with_capacity(ARRIVALS_TOGETHER);
         let mut taken = 0;
         for frame in frames.by_ref() {
             taken += 1;
-            if let Some(arrival) = self.admit(&frame) {
-                sink(arrival);
+            together.extend(self.admit(&frame));
+            if together.len() == ARRIVALS_TOGETHER {
+                sink(&together);
+                together.clear();
             }
+        }
+        if !together.is_empty() {
+            sink(&together);
         }
         self.counters.unreadable += u64::from(frames.unread());
         taken

@@ -119,10 +119,12 @@ pub fn drain(ingest: &mut RingIngest) -> Vec<Got> {
 }
 
 fn poll(ingest: &mut RingIngest, got: &mut Vec<Got>) {
-    let mut sink = |it: Arrival<'_>| {
-        let age = holdfast_sys::clock::wall().since(it.arrival);
-        assert!(age < PATIENCE, "the kernel's time of arrival: {age:?}");
-        got.push((it.port, it.source, it.bytes.to_vec(), it.truncated));
+    let mut sink = |arrivals: &[Arrival<'_>]| {
+        for it in arrivals {
+            let age = holdfast_sys::clock::wall().since(it.arrival);
+            assert!(age < PATIENCE, "the kernel's time of arrival: {age:?}");
+            got.push((it.port, it.source, it.bytes.to_vec(), it.truncated));
+        }
     };
     ingest
         .poll(100_000, &mut sink, &mut |_| ())

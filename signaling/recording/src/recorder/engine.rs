@@ -74,6 +74,8 @@ impl Recorder {
             }
             FromEngine::Published(published) => self.handle_published(now, published),
             FromEngine::Health(health) => self.note_willingness(health.unwilling),
+            // Told to whoever asks; the recorder does not.
+            FromEngine::Latency(_) => {}
         }
     }
 

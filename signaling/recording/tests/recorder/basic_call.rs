@@ -52,6 +52,7 @@ fn documents_come_before_the_state_and_say_what_the_call_is() {
             ToEngine::Recording(recording) => format!("revision {}", recording.revision),
             ToEngine::Hello { .. } => "hello".to_owned(),
             ToEngine::ReconcileDone => "done".to_owned(),
+            ToEngine::AskLatencies => "latencies".to_owned(),
         })
         .collect();
     assert_eq!(

@@ -107,7 +107,7 @@ impl Engine {
         assert!(self.is_connected, "told while away: {message:?}");
         self.heard.push(message.clone());
         match message {
-            ToEngine::Hello { .. } | ToEngine::ReconcileDone => Vec::new(),
+            ToEngine::Hello { .. } | ToEngine::ReconcileDone | ToEngine::AskLatencies => Vec::new(),
             ToEngine::Document(document) => {
                 let held = self.held.entry(document.recording).or_default();
                 let bytes = held
