@@ -62,6 +62,19 @@ stop_process() { # PID
     wait "$1" 2>/dev/null || true
 }
 
+# What a figure has to be read with: machine, disk ($work), commit, cores.
+describe_machine() {
+    echo "date: $(date -u +%FT%TZ)"
+    echo "kernel: $(uname -srvm)"
+    echo "cpu: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
+    echo "memory: $(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo) MiB"
+    echo "disk: $(df --output=fstype,source "$work" | tail -n 1 | tr -s ' ')"
+    echo "udp buffers: $(cat /proc/sys/net/core/rmem_default) default, $(cat /proc/sys/net/core/rmem_max) max"
+    echo "commit: $(git -C "$root_dir" describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)"
+    echo "compiler: $(rustc --version 2>/dev/null || echo unknown)"
+    echo "engine on core $engine_core, callers on core $load_core"
+}
+
 # Sets bin_dir to where the binaries are: BIN_DIR where the caller gives it, else a release build.
 find_binaries() {
     bin_dir=${BIN_DIR:-}
@@ -77,6 +90,16 @@ find_binaries() {
     done
 }
 
+# In a network of its own ring and drop rule touch nobody else's packets: starts the calling script
+# again within one. Without root it stays where it is.
+enter_network() { # ARGUMENTS...
+    [ -z "${INSIDE_NETWORK:-}" ] || { ip link set lo up; return 0; }
+    [ "$(id -u)" = 0 ] || return 0
+    need unshare util-linux
+    need ip iproute2
+    INSIDE_NETWORK=1 BIN_DIR=$bin_dir exec unshare --net -- "$0" "$@"
+}
+
 # Writes the configuration of a server of our own. What is not said here has its default.
 write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT MEDIA_PORTS CORE
     cat <<TOML
@@ -88,6 +111,7 @@ operator_socket = "$3.operator"
 
 [sip]
 listen = ["udp:127.0.0.1:$4", "tcp:127.0.0.1:$4"]
+max_calls = ${MAX_CALLS:-2000}
 
 [media]
 ingest = "${INGEST:-udp}"

@@ -1,0 +1,219 @@
+//! `holdfast-ingest`: loads a media engine with the packets of many calls, without signaling, and
+//! tells what one of them costs it from the socket to the published recording. Given rtpengine's
+//! control port instead, it does the same to that.
+
+mod cpu;
+mod engine;
+mod rtpengine;
+mod sender;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use holdfast_control::Stage;
+use holdfast_load::audit::audit;
+use holdfast_load::invite::Codec;
+use holdfast_load::media::LegPlan;
+use holdfast_load::pattern::LegKey;
+use holdfast_load::verify::{CallTruth, LegTruth};
+
+use crate::cpu::{ThreadTimes, memory_kib};
+use crate::engine::Engine;
+use crate::rtpengine::Rtpengine;
+use crate::sender::{PACKET_TIME, Target};
+
+/// Loads a media engine with the packets of many two-party G.711 calls.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The engine's control socket; no signaling process may use it meanwhile.
+    #[arg(long, required_unless_present = "rtpengine")]
+    control: Option<PathBuf>,
+    /// Instead of an engine: rtpengine's control port, HOST:PORT.
+    #[arg(long, requires = "pcaps", conflicts_with_all = ["control", "verify"])]
+    rtpengine: Option<SocketAddr>,
+    /// Folder of rtpengine's pcap files.
+    #[arg(long)]
+    pcaps: Option<PathBuf>,
+    /// The process that is measured.
+    #[arg(long)]
+    pid: u32,
+    /// Calls; each has two streams of 50 packets a second.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    calls: u32,
+    /// How long they are, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Port that packets are sent from.
+    #[arg(long, default_value_t = 9_000)]
+    from_port: u16,
+    /// Folder of the published recordings: each of them is compared with what was sent.
+    #[arg(long)]
+    verify: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match (&arguments.control, arguments.rtpengine) {
+        (_, Some(control)) => load_rtpengine(&arguments, control),
+        (control, None) => load_engine(&arguments, control.as_deref().unwrap_or(Path::new(""))),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            eprintln!("holdfast-ingest: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Loads rtpengine: no packet may be missing in its files.
+fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Box<dyn Error>> {
+    let &Arguments {
+        pid,
+        calls,
+        seconds,
+        ..
+    } = arguments;
+    let socket = UdpSocket::bind(("127.0.0.1", arguments.from_port))?;
+    // What it forwards is for nobody here.
+    let sink = UdpSocket::bind(("127.0.0.1", 0))?;
+    let mut rtpengine = Rtpengine::connect(control)?;
+    let targets = rtpengine.begin(calls, sink.local_addr()?)?;
+    let (count, total) = packets(&targets, seconds);
+    let begun = ThreadTimes::of(pid)?;
+    let sent = sender::send(&socket, &targets, count, |packets| {
+        eprintln!("sent {packets} of {total}");
+    })?;
+    rtpengine.end()?;
+    // Its files are written by threads of their own.
+    std::thread::sleep(Duration::from_secs(2));
+    let used = ThreadTimes::of(pid)?.since(&begun).total();
+    let recorded =
+        rtpengine::recorded_packets(arguments.pcaps.as_deref().unwrap_or(Path::new("")))?;
+    println!(
+        "calls={calls} seconds={seconds} packets_sent={total} packets_recorded={recorded} \
+         published_ns_per_packet={} rate_per_s={:.0} send_late_max_ms={:.1}",
+        used.as_nanos() as u64 / recorded.max(1),
+        total as f64 / sent.took.as_secs_f64(),
+        sent.late_max.as_secs_f64() * 1_000.0,
+    );
+    Ok(recorded == total)
+}
+
+/// Packets of each stream, and of all.
+fn packets(targets: &[Target], seconds: u32) -> (u32, u64) {
+    let count = seconds * (1_000 / PACKET_TIME.as_millis() as u32);
+    (count, targets.len() as u64 * u64::from(count))
+}
+
+fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Error>> {
+    let &Arguments {
+        pid,
+        calls,
+        seconds,
+        ..
+    } = arguments;
+    let socket = UdpSocket::bind(("127.0.0.1", arguments.from_port))?;
+    // Reports are for nobody here: what does not fit into the socket is dropped.
+    let reports = UdpSocket::bind(("127.0.0.1", 0))?;
+    let mut engine = Engine::connect(control)?;
+    let memory_before = memory_kib(pid, "RssAnon")?;
+    let targets = engine.begin(calls, reports.local_addr()?)?;
+    eprintln!("{calls} calls are up, {} streams", targets.len());
+
+    let (count, total) = packets(&targets, seconds);
+    let begun = ThreadTimes::of(pid)?;
+    let sent = sender::send(&socket, &targets, count, |packets| {
+        eprintln!("sent {packets} of {total}");
+    })?;
+    engine.wait_for_packets(total)?;
+    let received = ThreadTimes::of(pid)?.since(&begun);
+    let memory_full = memory_kib(pid, "RssAnon")?;
+    let durable = engine.latency(Stage::Durable)?;
+    let ending = Instant::now();
+    engine.end(|published| eprintln!("published {published} of {calls}"))?;
+    let published_after = ending.elapsed();
+    let ended = ThreadTimes::of(pid)?.since(&begun);
+
+    let packets: u64 = engine.published().map(|one| one.packets).sum();
+    let lost: u64 = engine.published().map(|one| one.lost).sum();
+    let per_packet = |time: Duration| time.as_nanos() as u64 / total;
+    for (name, time) in ended.used() {
+        let then = received.used().find(|(other, _)| *other == name);
+        let then = then.map_or(0, |(_, time)| per_packet(time));
+        eprintln!(
+            "{name}: {} ns a packet, {then} while they came",
+            per_packet(time)
+        );
+    }
+    let mut line = format!(
+        "calls={calls} streams={} seconds={seconds} packets_sent={total} packets_recorded={packets} \
+         packets_lost={lost} kernel_drops={} receive_ns_per_packet={} published_ns_per_packet={} \
+         published_after_s={:.1} memory_per_stream_kib={} rate_per_s={:.0} send_late_max_ms={:.1}",
+        targets.len(),
+        engine.health().kernel_drops,
+        per_packet(received.total()),
+        per_packet(ended.total()),
+        published_after.as_secs_f64(),
+        memory_full.saturating_sub(memory_before) / targets.len() as u64,
+        total as f64 / sent.took.as_secs_f64(),
+        sent.late_max.as_secs_f64() * 1_000.0,
+    );
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
+        let millis = f64::from(value_at(&durable, quantile)) / 1_000.0;
+        line.push_str(&format!(" durable_{name}_ms={millis:.1}"));
+    }
+    let mut is_right = packets == total && lost == 0;
+    if let Some(folder) = &arguments.verify {
+        let truths: Vec<CallTruth> = (0..calls).map(|call| truth(call, count)).collect();
+        let audit = audit(folder, &truths, Duration::from_secs(30), |checked| {
+            eprintln!("checked {checked} of {calls} recordings");
+        })?;
+        for problem in &audit.problems {
+            eprintln!("{problem}");
+        }
+        line.push_str(&format!(
+            " recordings={} packets_missing={} packets_wrong={} problems={}",
+            audit.recordings, audit.packets_missing, audit.packets_wrong, audit.problem_count
+        ));
+        is_right &= audit.is_perfect();
+    }
+    println!("{line}");
+    Ok(is_right)
+}
+
+/// The value that this part of all values does not exceed.
+fn value_at(values: &BTreeMap<u32, u64>, quantile: f64) -> u32 {
+    let total: u64 = values.values().sum();
+    let wanted = (total as f64 * quantile).ceil() as u64;
+    let mut seen = 0;
+    let found = values.iter().find(|&(_, count)| {
+        seen += count;
+        seen >= wanted
+    });
+    found.map_or(0, |(&value, _)| value)
+}
+
+fn truth(call: u32, slots: u32) -> CallTruth {
+    let leg = |leg: u8| LegTruth {
+        label: engine::label(leg),
+        plan: LegPlan::plain(LegKey { call, leg }, Codec::Pcmu, slots),
+    };
+    CallTruth {
+        call_id: engine::call_id(call),
+        legs: vec![leg(0), leg(1)],
+    }
+}

@@ -1,0 +1,133 @@
+//! The packets: one socket, a batch of datagrams with each system call, on an absolute clock.
+//!
+//! Packet number n of the whole run is due n / rate after the start; the streams take turns, so each
+//! of them sends one every 20 ms and no two in the same moment.
+
+use std::io::{self, IoSlice};
+use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use holdfast_load::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+
+/// Datagrams of one system call.
+const BATCH: usize = 64;
+/// Octets of a packet: the RTP header and 20 ms of G.711.
+const PACKET_SIZE: usize = 12 + PACKET_SAMPLES;
+/// Time between two packets of a stream.
+pub const PACKET_TIME: Duration = Duration::from_millis(20);
+
+/// A stream that is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Which leg: decides every octet.
+    pub key: LegKey,
+    /// Where it goes.
+    pub to: SocketAddrV4,
+}
+
+/// What a run of the sender came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Datagrams.
+    pub packets: u64,
+    /// How late the latest batch left.
+    pub late_max: Duration,
+    /// From the first to the last.
+    pub took: Duration,
+}
+
+/// Sends `count` packets to each target.
+pub fn send(
+    socket: &UdpSocket,
+    targets: &[Target],
+    count: u32,
+    mut progress: impl FnMut(u64),
+) -> io::Result<Sent> {
+    let starts: Vec<StreamStart> = targets
+        .iter()
+        .map(|target| pattern::stream_start(target.key))
+        .collect();
+    let total = targets.len() as u64 * u64::from(count);
+    let interval = PACKET_TIME.as_nanos() as u64 / targets.len().max(1) as u64;
+    let mut batch = Batch::new();
+    let mut sent = Sent::default();
+    let start = Instant::now();
+    let mut next_progress = PROGRESS_INTERVAL;
+    while sent.packets < total {
+        let size = BATCH.min((total - sent.packets) as usize);
+        for place in 0..size {
+            let number = sent.packets + place as u64;
+            let stream = (number % targets.len() as u64) as usize;
+            let index = (number / targets.len() as u64) as u32;
+            batch.set(place, &targets[stream], starts[stream], index);
+        }
+        let due = Duration::from_nanos(sent.packets * interval);
+        if let Some(early) = due.checked_sub(start.elapsed()) {
+            thread::sleep(early.max(SLEEP_MIN));
+        }
+        batch.send(socket, size)?;
+        sent.late_max = sent.late_max.max(start.elapsed().saturating_sub(due));
+        sent.packets += size as u64;
+        if start.elapsed() >= next_progress {
+            next_progress += PROGRESS_INTERVAL;
+            progress(sent.packets);
+        }
+    }
+    sent.took = start.elapsed();
+    Ok(sent)
+}
+
+/// A batch of datagrams, its memory used again and again.
+struct Batch {
+    packets: Vec<[u8; PACKET_SIZE]>,
+    addresses: Vec<Option<SockaddrIn>>,
+    headers: MultiHeaders<SockaddrIn>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            packets: vec![[0; PACKET_SIZE]; BATCH],
+            addresses: vec![None; BATCH],
+            headers: MultiHeaders::preallocate(BATCH, None),
+        }
+    }
+
+    fn set(&mut self, place: usize, target: &Target, start: StreamStart, index: u32) {
+        let packet = &mut self.packets[place];
+        packet[0] = 0x80;
+        packet[1] = 0;
+        packet[2..4].copy_from_slice(&start.sequence.wrapping_add(index as u16).to_be_bytes());
+        let timestamp = index.wrapping_mul(PACKET_SAMPLES as u32);
+        packet[4..8].copy_from_slice(&start.timestamp.wrapping_add(timestamp).to_be_bytes());
+        packet[8..12].copy_from_slice(&start.ssrc.to_be_bytes());
+        packet[12..].copy_from_slice(&pattern::payload(target.key, index));
+        self.addresses[place] = Some(target.to.into());
+    }
+
+    fn send(&mut self, socket: &UdpSocket, size: usize) -> io::Result<()> {
+        let mut done = 0;
+        while done < size {
+            let slices: Vec<[IoSlice<'_>; 1]> = self.packets[done..size]
+                .iter()
+                .map(|packet| [IoSlice::new(packet)])
+                .collect();
+            let flags = MsgFlags::empty();
+            let addresses = &self.addresses[done..size];
+            let fd = socket.as_raw_fd();
+            match sendmmsg(fd, &mut self.headers, &slices, addresses, [], flags) {
+                Ok(results) => done += results.count().max(1),
+                Err(nix::Error::EINTR | nix::Error::ENOBUFS | nix::Error::EAGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A shorter sleep costs more than it gives back.
+const SLEEP_MIN: Duration = Duration::from_micros(200);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
