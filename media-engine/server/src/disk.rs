@@ -22,8 +22,8 @@ use crate::troubles::Troubles;
 /// Orders that may wait: the shard bounds what it has given, this only keeps it from waiting.
 const ORDERS_MAX: usize = 64 * 1024;
 
-/// One part in so many of the process's descriptors is for open tracks.
-const TRACKS_PART: u64 = 3;
+/// One part in so many of the process's descriptors is for open tracks: a stream has two sockets.
+const TRACKS_PART: u64 = 8;
 
 /// A shard's end of its disk threads.
 pub struct Disk {

@@ -51,18 +51,28 @@ impl TrackFiles {
         if let Some((_, file)) = open.iter().find(|(known, _)| *known == number) {
             return file.write_all_at(bytes, offset);
         }
-        let file = self.incoming.open_track(recording, number)?;
-        file.write_all_at(bytes, offset)?;
         if self.count >= self.count_max {
-            self.open.clear();
-            self.count = 0;
+            self.close_all();
         }
+        let file = match self.incoming.open_track(recording, number) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => {
+                self.close_all();
+                self.incoming.open_track(recording, number)
+            }
+            result => result,
+        }?;
+        file.write_all_at(bytes, offset)?;
         if self.count_max > 0 {
             self.count += 1;
             let files = self.open.entry(recording).or_default();
             files.push((number, file));
         }
         Ok(())
+    }
+
+    fn close_all(&mut self) {
+        self.open.clear();
+        self.count = 0;
     }
 
     /// Closes the files of a recording: they are about to be published or removed.

@@ -27,9 +27,9 @@ pub const ASSEMBLE_BATCHES_MAX: usize = 16;
 /// in the same moment.
 pub const CHECKPOINT_SLICE: usize = 32;
 
-/// Turns within which every stream is looked at for a report that is due. At 2 ms this is an
-/// eighth of a second, little against five seconds.
-pub const REPORT_TURNS: usize = 64;
+/// Time within which every stream is looked at for a report that is due: little against the seconds
+/// between two of its reports, and a look costs as much as a packet.
+pub const REPORT_ROUND: Duration = Duration::from_millis(500);
 
 /// Sources that are told apart within a stream by number; later ones share the last number.
 pub const SOURCES_MAX: usize = 250;

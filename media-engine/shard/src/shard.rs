@@ -89,6 +89,8 @@ pub struct Shard<B> {
     /// The shell leaves datagrams where they are, for want of room here.
     is_held_back: bool,
     report_cursor: usize,
+    /// When streams were last looked at for reports.
+    reported_at: MonoTime,
     next_housekeeping: MonoTime,
     statistics: ShardStatistics,
     journal_failing: bool,
@@ -146,6 +148,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             overflow: None,
             is_held_back: false,
             report_cursor: 0,
+            reported_at: now,
             next_housekeeping: now,
             statistics: ShardStatistics::default(),
             journal_failing: false,
@@ -406,6 +409,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             .poll_output()
             .map(Output::Journal)
             .or_else(|| self.assembly.poll_order().map(Output::Disk))
+    }
+
+    /// Whether somebody waits for a commit.
+    pub fn is_awaited(&self) -> bool {
+        !self.confirmations.is_empty()
     }
 
     /// A turn took so long: for the statistics alone.

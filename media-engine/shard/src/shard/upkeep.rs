@@ -12,7 +12,7 @@ use holdfast_units::{MonoTime, StreamId, WallTime};
 use super::{Overflow, Shard};
 use crate::assembled::{AssembledStream, LiveCounts};
 use crate::disk::DiskOrder;
-use crate::limits::{ASSEMBLE_BATCHES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_TURNS};
+use crate::limits::{ASSEMBLE_BATCHES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_ROUND};
 use crate::live::{LiveStream, Unwritten};
 use crate::output::{Notice, Output, ShardEvent};
 use crate::records;
@@ -149,12 +149,19 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         }
     }
 
-    /// Looks at a share of the streams for reports that are due.
+    /// Looks at a share of the streams for reports that are due: all of them within
+    /// [`REPORT_ROUND`].
     pub(super) fn send_reports(&mut self, now: MonoTime) {
-        let share = self.live.len().div_ceil(REPORT_TURNS);
+        let streams = self.live.len();
+        let since = now.since(self.reported_at).min(REPORT_ROUND);
+        let share = streams as u128 * since.as_nanos() / REPORT_ROUND.as_nanos();
+        if share == 0 {
+            return;
+        }
+        self.reported_at = now;
         for _ in 0..share {
             let pair = self.report_cursor;
-            self.report_cursor = (pair + 1) % self.live.len();
+            self.report_cursor = (pair + 1) % streams;
             self.report(now, pair);
         }
     }
