@@ -22,6 +22,9 @@ const ORPHAN_TIMEOUT: &str = "orphan_timeout = \"5 s\"";
 /// when the process behind them is killed.
 const UNCOMMITTED_MAX: u32 = 25;
 
+/// Datagrams that the plain sockets' ingest takes with one system call.
+const TAKEN_MAX: usize = 32;
+
 #[test]
 fn a_killed_engine_is_started_again_and_the_call_goes_on_in_the_same_recording() {
     let mut system = System::start(&Options::new());
@@ -68,7 +71,8 @@ fn a_killed_engine_is_started_again_and_the_call_goes_on_in_the_same_recording()
             "down from slot {down} to {up}: {:?}",
             slots.missing
         );
-        assert!(!slots.missing.is_empty(), "the engine was away");
+        // Its sockets outlived it: what it died with is at most what one system call had taken.
+        assert!(slots.missing.len() <= TAKEN_MAX, "{:?}", slots.missing);
         // Every packet that is missing is explained.
         let mut explained = slots.covered(&stream.gaps, GapCause::Outage);
         explained.extend(slots.covered(&stream.gaps, GapCause::Loss));
