@@ -57,6 +57,22 @@ fn the_interval_runs_from_the_first_record_that_no_commit_covers() {
 }
 
 #[test]
+fn the_next_commit_begins_earlier_by_what_the_last_one_took() {
+    let mut shell = opened();
+    shell.append(&sample(0, 172)).unwrap();
+    shell.writer.request_commit(shell.now);
+    shell.poll();
+    shell.complete(0);
+    assert_eq!(outputs(&mut shell), ["write 1 1+1", "open 2", "sync 1"]);
+    shell.sleep(40 * MS);
+    shell.complete(1);
+    assert_eq!(shell.writer.committed(), Lsn(1));
+    shell.append(&sample(1, 172)).unwrap();
+    let due = shell.writer.poll_timeout().map(|deadline| deadline.at);
+    assert_eq!(due, Some(shell.now + 160 * MS));
+}
+
+#[test]
 fn records_go_on_while_a_commit_is_in_flight_and_get_the_next_one() {
     let mut shell = opened();
     shell.append(&sample(0, 172)).unwrap();

@@ -19,8 +19,8 @@ pub const TRACK_PIECE_ROOM: usize = TRACK_PIECE_SIZE + 2 * 1024;
 pub const PIECES_KEPT_MAX: usize = PIECES_IN_FLIGHT_MAX;
 
 /// Batches that are assembled in one turn, at most: enough for some packets of each stream, so that
-/// a stream's state is looked up once for all of them, and few enough to keep the ring waiting for
-/// some milliseconds only. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
+/// a stream's state is looked up once for all of them, and few enough not to keep the ring waiting
+/// for long against the two seconds that it holds. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.
 pub const ASSEMBLE_BATCHES_MAX: usize = 16;
 
 /// Streams whose track is flushed for a checkpoint in one turn, so that they do not all come due
