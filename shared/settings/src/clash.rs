@@ -140,6 +140,7 @@ pub(crate) fn folders(
 ) {
     let folders = [
         ("node.state_dir", &raw.node.state_dir, &node.state_dir),
+        ("node.key_file", &raw.node.key_file, &node.key_file),
         (
             "node.control_socket",
             &raw.node.control_socket,

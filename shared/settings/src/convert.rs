@@ -75,9 +75,13 @@ fn node(checker: &mut Checker<'_>, raw: &RawNode) -> Node {
     let control_socket = socket(checker, "node.control_socket", &raw.control_socket);
     let operator_socket = socket(checker, "node.operator_socket", &raw.operator_socket);
     let state_dir = path(checker, "node.state_dir", &raw.state_dir);
+    let key_file = path_or(checker, "node.key_file", &raw.key_file, || {
+        state_dir.join("node.key")
+    });
     Node {
         name: raw.name.clone(),
         state_dir,
+        key_file,
         control_socket,
         operator_socket,
     }

@@ -27,6 +27,7 @@ pub(crate) struct RawSettings {
 pub(crate) struct RawNode {
     pub name: String,
     pub state_dir: String,
+    pub key_file: String,
     pub control_socket: String,
     pub operator_socket: String,
 }
@@ -161,6 +162,7 @@ impl Default for RawNode {
         Self {
             name: "recorder-1".to_owned(),
             state_dir: "var/state".to_owned(),
+            key_file: "auto".to_owned(),
             control_socket: "var/control.sock".to_owned(),
             operator_socket: "var/operator.sock".to_owned(),
         }

@@ -66,6 +66,8 @@ pub struct Node {
     pub name: String,
     /// The engine's lock and, by default, the journal.
     pub state_dir: PathBuf,
+    /// The keys that seal secrets at rest; made at the first start.
+    pub key_file: PathBuf,
     /// Unix socket between the two processes.
     pub control_socket: PathBuf,
     /// Unix socket on which signaling takes the commands of an operator.
