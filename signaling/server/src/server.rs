@@ -1,6 +1,8 @@
 //! The one task that owns the recorder, and the tasks around it.
 
 mod connections;
+mod receiving;
+mod sending;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,29 +13,25 @@ use std::rc::Rc;
 use holdfast_recording::recorder::{Output, Recorder};
 use holdfast_settings::{Settings, SettingsError, SipListen, SipTransport};
 use holdfast_sip::connections::Connections;
-use holdfast_sip::datagram::{Datagram, classify};
-use holdfast_sip::endpoint::Owner;
-use holdfast_sip::{Bytes, Entropy, Flow, FlowInfo, Target, Transport};
+use holdfast_sip::{Entropy, Flow, Transport};
 use holdfast_units::{MonoTime, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::engine_link::{self, EngineSender};
 use crate::incoming::Incoming;
 use crate::lifeline::Lifelines;
-use crate::limits::{
-    ACCEPT_PAUSE, CERTIFICATE_WARNING_DAYS, DATAGRAM_SIZE_MAX, INBOX_MAX, STATISTICS_INTERVAL,
-    TURN_BUDGET,
-};
+use crate::limits::{CERTIFICATE_WARNING_DAYS, INBOX_MAX, STATISTICS_INTERVAL, TURN_BUDGET};
 use crate::notices::Log;
-use crate::tcp::{self, Outgoing};
+use crate::tcp;
 use crate::tls::{Tls, TlsError};
 use crate::udp::UdpPort;
 use crate::{chain, operator_socket, recorder_config};
 use connections::Connection;
+use receiving::{accept, receive};
 
 /// Why the process does not run.
 #[derive(Debug, thiserror::Error)]
@@ -326,85 +324,6 @@ impl Server {
         }
     }
 
-    fn transmit(&mut self, to: Target, bytes: Bytes, owner: Owner) {
-        let flow = match to {
-            Target::Flow(flow) => flow,
-            Target::Address {
-                transport: Transport::Udp,
-                remote,
-                local,
-            } => {
-                return self.send_datagram(remote, local, &bytes, owner);
-            }
-            Target::Address {
-                transport, remote, ..
-            } => match self.flow_by_remote.get(&(transport, remote)) {
-                Some(flow) => *flow,
-                None => self.connect(transport, remote),
-            },
-        };
-        let queued = self.connections.get(&flow).is_some_and(|connection| {
-            let message = Outgoing::Message { bytes, owner };
-            connection.outgoing.try_send(message).is_ok()
-        });
-        if !queued {
-            // Gone, or a peer that does not read.
-            self.forget(flow);
-            self.fail(owner);
-        }
-    }
-
-    fn send_datagram(
-        &mut self,
-        remote: SocketAddr,
-        local: Option<SocketAddr>,
-        bytes: &[u8],
-        owner: Owner,
-    ) {
-        let source = local.map(|local| local.ip());
-        let Some(port) = self.udp_port(remote, local) else {
-            debug!(%remote, "no UDP socket of that family");
-            return self.fail(owner);
-        };
-        match port.send(bytes, remote, source) {
-            Ok(()) => {}
-            // As if lost on the way: it is repeated.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                debug!(%remote, "a datagram did not fit into the socket's buffer");
-            }
-            Err(error) => {
-                debug!(%remote, %error, "a datagram was not sent");
-                self.fail(owner);
-            }
-        }
-    }
-
-    /// The socket that a local address belongs to, else one of the right family.
-    fn udp_port(&self, remote: SocketAddr, local: Option<SocketAddr>) -> Option<Rc<UdpPort>> {
-        let of_family = || {
-            self.udp
-                .iter()
-                .filter(|p| p.bound().is_ipv4() == remote.is_ipv4())
-        };
-        let is_exact = |port: &&Rc<UdpPort>| {
-            let bound = port.bound();
-            local.is_some_and(|local| {
-                bound.port() == local.port()
-                    && (bound.ip() == local.ip() || bound.ip().is_unspecified())
-            })
-        };
-        of_family()
-            .find(is_exact)
-            .or_else(|| of_family().next())
-            .cloned()
-    }
-
-    /// Sending failed; told once everything before it has been done.
-    fn fail(&mut self, owner: Owner) {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        self.recorder.handle_transport_error(now, wall, owner);
-    }
-
     /// Takes certificates and credentials anew, or keeps what there is where anything is wrong.
     fn reload(&mut self) {
         match self.read_again() {
@@ -435,59 +354,6 @@ fn read_tls(settings: &Settings, now: WallTime) -> Result<Option<Tls>, StartErro
         warn!(days_left, "tls.certificate expires soon");
     }
     Ok(Some(Tls::new(settings, files)?))
-}
-
-async fn receive(port: Rc<UdpPort>, flow: Flow, inbox: Sender<Incoming>, junk: Rc<Cell<u64>>) {
-    let mut buffer = vec![0; DATAGRAM_SIZE_MAX];
-    loop {
-        let received = match port.receive(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                warn!(%error, "a UDP socket cannot be read");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let info = FlowInfo {
-            transport: Transport::Udp,
-            remote: received.remote,
-            local: received.local,
-        };
-        let bytes = buffer.get(..received.size).unwrap_or_default();
-        if matches!(classify(bytes), Datagram::Junk(_)) {
-            junk.set(junk.get() + 1);
-            continue;
-        }
-        let bytes = bytes.to_vec();
-        if inbox
-            .send(Incoming::Message { flow, info, bytes })
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
-}
-
-async fn accept(transport: Transport, listener: TcpListener, inbox: Sender<Incoming>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, remote)) => {
-                let accepted = Incoming::Accepted {
-                    transport,
-                    stream,
-                    remote,
-                };
-                if inbox.send(accepted).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }
 
 const fn transport_of(listen: &SipListen) -> Transport {
