@@ -165,6 +165,7 @@ impl Options {
             ("tls", String::new()),
             ("access", String::new()),
             ("digest", String::new()),
+            ("store", String::new()),
             (
                 "media",
                 format!("ingest = \"udp\"\nports = \"{first}-{last}\"\n"),

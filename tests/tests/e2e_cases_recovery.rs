@@ -23,9 +23,11 @@ use holdfast_load::pattern::payload;
 use holdfast_load::verify::{Published, check_recording};
 use holdfast_manifest::{EndReason, GapCause};
 
-/// The shortest that the settings allow.
+/// Nothing of a dialog is kept, and the engine waits for it as shortly as the settings allow.
 fn soon_orphaned() -> Options {
-    Options::new().set("media", "orphan_timeout = \"5 s\"")
+    Options::new()
+        .set("media", "orphan_timeout = \"5 s\"")
+        .set("store", "kind = \"memory\"")
 }
 
 #[test]
@@ -157,7 +159,8 @@ fn tc_131_failover_to_another_server() {
     assert!(first_part.manifest.streams[0].packets > 20);
 }
 
-/// Without shared state a dialog is gone with the process that knew it.
+/// Without shared state a dialog is gone with the process that knew it. With it, see
+/// `e2e_signaling_restart`.
 #[test]
 fn tc_132_restart_without_shared_state() {
     let mut system = System::start(&soon_orphaned());

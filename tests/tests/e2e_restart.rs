@@ -18,6 +18,13 @@ use nix::sys::signal::Signal;
 /// The shortest that the settings allow.
 const ORPHAN_TIMEOUT: &str = "orphan_timeout = \"5 s\"";
 
+/// Nothing of a dialog is kept; with it kept, see `e2e_signaling_restart`.
+fn forgetful() -> Options {
+    Options::new()
+        .set("media", ORPHAN_TIMEOUT)
+        .set("store", "kind = \"memory\"")
+}
+
 /// Slots of a commit interval (200 ms) and what a busy machine adds: what plain sockets may lose
 /// when the process behind them is killed.
 const UNCOMMITTED_MAX: u32 = 25;
@@ -136,7 +143,7 @@ fn a_call_that_ends_while_the_engine_is_away_is_published_when_it_is_back() {
 
 #[test]
 fn without_signaling_the_engine_goes_on_while_there_is_media_and_then_publishes() {
-    let mut system = System::start(&Options::new().set("media", ORPHAN_TIMEOUT));
+    let mut system = System::start(&forgetful());
     let mut caller = Caller::new(&system);
     let call = caller.call(Codec::Pcmu);
     let talk = Talk::start(&call);
@@ -156,7 +163,7 @@ fn without_signaling_the_engine_goes_on_while_there_is_media_and_then_publishes(
 /// TC-132: what is not known any more.
 #[test]
 fn signaling_that_comes_back_leaves_what_it_does_not_know_and_takes_new_calls() {
-    let mut system = System::start(&Options::new().set("media", ORPHAN_TIMEOUT));
+    let mut system = System::start(&forgetful());
     let mut caller = Caller::new(&system);
     let call = caller.call(Codec::Pcmu);
     let talk = Talk::start(&call);
@@ -188,7 +195,7 @@ fn signaling_that_comes_back_leaves_what_it_does_not_know_and_takes_new_calls() 
 /// TC-138.
 #[test]
 fn both_killed_at_once_leave_a_recording_of_what_was_said() {
-    let mut system = System::start(&Options::new().set("media", ORPHAN_TIMEOUT));
+    let mut system = System::start(&forgetful());
     let mut caller = Caller::new(&system);
     let call = caller.call(Codec::Pcmu);
     let talk = Talk::start(&call);

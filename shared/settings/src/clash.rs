@@ -9,6 +9,7 @@ use crate::settings::{
     Advertise, ClientCertificates, Digest, Journal, Media, Node, Peer, Recordings, Sip, SipListen,
     SipTransport, Tls,
 };
+use crate::store::Store;
 
 pub(crate) fn sip(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
     at_most(
@@ -135,6 +136,7 @@ pub(crate) fn folders(
     checker: &mut Checker<'_>,
     raw: &RawSettings,
     node: &Node,
+    store: &Store,
     journal: &Journal,
     recordings: &Recordings,
 ) {
@@ -151,6 +153,7 @@ pub(crate) fn folders(
             &raw.node.operator_socket,
             &node.operator_socket,
         ),
+        ("store.path", &raw.store.path, &store.path),
         ("journal.dir", &raw.journal.dir, &journal.dir),
         ("recordings.dir", &raw.recordings.dir, &recordings.dir),
         (

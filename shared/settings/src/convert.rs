@@ -14,7 +14,7 @@ use crate::settings::{
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
     SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
-use crate::{clash, limits, peers, sip_limits};
+use crate::{clash, limits, peers, sip_limits, store};
 
 /// Checks everything that needs no machine.
 pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
@@ -30,6 +30,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let access = peers::access(&mut checker, &raw.access);
     let digest = peers::digest(&mut checker, &raw.digest);
     let peers = peers::peers(&mut checker, &raw, &sip);
+    let store = store::store(&mut checker, &raw.store, &node.state_dir);
     let media = media(&mut checker, &raw.media, sip.max_calls);
     let journal = journal(&mut checker, &raw.journal, &node.state_dir);
     let recordings = recordings(&mut checker, &raw.recordings);
@@ -39,7 +40,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     clash::sip(&mut checker, &raw.sip, &sip);
     clash::media(&mut checker, &raw, &media, &journal, &sip);
     clash::recordings(&mut checker, &raw.recordings, &recordings);
-    clash::folders(&mut checker, &raw, &node, &journal, &recordings);
+    clash::folders(&mut checker, &raw, &node, &store, &journal, &recordings);
     clash::listeners(&mut checker, &raw.sip, &sip);
     clash::identities(&mut checker, &raw, &sip, &tls, &digest, &peers);
     SettingsError::unless_none(checker.into_problems())?;
@@ -50,6 +51,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
         access,
         digest,
         peers,
+        store,
         media,
         journal,
         recordings,
@@ -475,7 +477,7 @@ pub(crate) fn path(checker: &mut Checker<'_>, key: &str, text: &str) -> PathBuf 
     PathBuf::from(text)
 }
 
-fn path_or(
+pub(crate) fn path_or(
     checker: &mut Checker<'_>,
     key: &str,
     text: &str,

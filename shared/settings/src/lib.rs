@@ -24,6 +24,7 @@ mod quantity;
 mod raw;
 mod settings;
 mod sip_limits;
+mod store;
 
 #[cfg(feature = "files")]
 pub use files::{Credential, TlsFiles};
@@ -38,6 +39,7 @@ pub use settings::{
     Node, Peer, PlainInvite, PortRange, Prefix, Recordings, Settings, Sip, SipLimits, SipListen,
     SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,
 };
+pub use store::{Store, StoreKind, WhenAway};
 
 /// The shipped settings file: every key with its default and one comment.
 pub const DEFAULT_FILE: &str = include_str!("../../../config/holdfast.toml");

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::RawStore;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawSettings {
@@ -12,6 +14,7 @@ pub(crate) struct RawSettings {
     pub tls: RawTls,
     pub access: RawAccess,
     pub digest: RawDigest,
+    pub store: RawStore,
     pub media: RawMedia,
     pub journal: RawJournal,
     pub recordings: RawRecordings,

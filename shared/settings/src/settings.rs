@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::problem::SettingsError;
 use crate::raw::RawSettings;
+use crate::store::Store;
 use crate::{convert, document};
 
 /// A settings file that was found good.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub digest: Digest,
     /// Peers with a profile of their own, in the order in which they are tried.
     pub peers: Vec<Peer>,
+    /// Where the state of calls is kept.
+    pub store: Store,
     /// Reception of media.
     pub media: Media,
     /// The journal of each shard.

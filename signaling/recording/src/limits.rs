@@ -44,6 +44,13 @@ const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
 /// that waits for it is refused.
 pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long the store may take to save the state of a call before it is taken for away.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// A session that expired while nobody listened goes on for as long after a restart as a peer repeats
+/// its refresh (RFC 3261 timer F).
+pub const RESTORED_GRACE: Duration = Duration::from_secs(32);
+
 /// Time after which a state that the engine could not take is sent again.
 pub const ENGINE_RETRY: Duration = Duration::from_secs(1);
 

@@ -52,6 +52,12 @@ pub enum Incoming {
     EngineUp(EngineSender),
     Engine(FromEngine),
     EngineGone,
+    /// Every state of a call up to this ticket is durable.
+    Saved(u64),
+    /// The state of calls cannot be saved, and why.
+    StoreAway(String),
+    /// It can again.
+    StoreBack,
     /// An operator wants something done.
     Command {
         command: Command,

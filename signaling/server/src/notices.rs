@@ -196,6 +196,8 @@ fn log_engine(notice: &Notice) {
             info!(calls, orphans, "the media engine is ready");
         }
         Notice::EngineGone => error!("the media engine is gone; calls stay up, new ones get 503"),
+        Notice::StoreAway => error!("dialogs are not saved; calls that are up go on"),
+        Notice::StoreBack => info!("dialogs are saved again"),
         Notice::EngineWilling(Some(why)) => error!(%why, "new calls get 503"),
         Notice::EngineWilling(None) => info!("new calls are welcome again"),
         other => debug!(?other, "notice"),

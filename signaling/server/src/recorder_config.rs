@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use holdfast_recording::admission::{AdmissionConfig, Names, PeerConfig, Prefix};
-use holdfast_recording::recorder::RecorderConfig;
+use holdfast_recording::recorder::{RecorderConfig, WhenStoreAway};
 use holdfast_settings::{
-    Advertise, DigestAlgorithm, MediaAddress, Peer, PlainInvite, Settings, SettingsError,
-    UnknownPeers,
+    Advertise, DigestAlgorithm, MediaAddress, Peer, PlainInvite, Settings, SettingsError, Store,
+    StoreKind, UnknownPeers, WhenAway,
 };
 use holdfast_sip::digest::{Algorithm, Credentials, DigestConfig};
 use holdfast_sip::endpoint::Advertised;
@@ -66,7 +66,16 @@ pub fn of(
             MediaAddress::Address(address) => Some(address),
         },
         port_quarantine: settings.media.port_quarantine,
+        when_store_away: when_store_away(&settings.store),
         ..base
+    }
+}
+
+const fn when_store_away(store: &Store) -> Option<WhenStoreAway> {
+    match (store.kind, store.when_away) {
+        (StoreKind::Memory, _) => None,
+        (StoreKind::Sqlite, WhenAway::Accept) => Some(WhenStoreAway::Accept),
+        (StoreKind::Sqlite, WhenAway::Refuse) => Some(WhenStoreAway::Refuse),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one task that owns the recorder, and the tasks around it.
 
 mod connections;
+mod keeping;
 mod receiving;
 mod sending;
 
@@ -14,6 +15,7 @@ use holdfast_recording::recorder::{Output, Recorder};
 use holdfast_settings::{Settings, SettingsError, SipListen, SipTransport};
 use holdfast_sip::connections::Connections;
 use holdfast_sip::{Entropy, Flow, Transport};
+use holdfast_store::{Keeper, StoreError};
 use holdfast_units::{MonoTime, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -58,6 +60,12 @@ pub enum StartError {
     /// The files of `[tls]` do not go together.
     #[error("the files of [tls] cannot be used")]
     Tls(#[from] TlsError),
+    /// The state of calls cannot be kept.
+    #[error("the store of calls")]
+    Store(#[from] StoreError),
+    /// Nor is there a thread for it.
+    #[error("the store of calls")]
+    StoreThread(#[from] holdfast_store::StartError),
 }
 
 /// Has the files of the settings read again while the server runs.
@@ -85,6 +93,8 @@ pub struct Server {
     crowd: Connections,
     setup: tcp::Setup,
     inbox: Receiver<Incoming>,
+    /// Behind the inbox, into which it reports: when it is dropped nobody waits for the other.
+    keeper: Option<Keeper>,
     engine: Option<EngineSender>,
     lifelines: Lifelines,
     log: Log,
@@ -141,9 +151,11 @@ impl Server {
         let limits = config.endpoint.limits.clone();
         let (sender, inbox) = channel(INBOX_MAX);
         let bounds = &settings.sip.limits;
+        let mut recorder = Recorder::new(config, Box::new(SystemEntropy), clock.wall());
+        let keeper = keeping::open(settings, clock, &mut recorder, sender.clone())?;
         Ok(Self {
             clock,
-            recorder: Recorder::new(config, Box::new(SystemEntropy), clock.wall()),
+            recorder,
             // Flows of the UDP sockets are their numbers.
             next_flow: udp.len() as u64,
             udp,
@@ -163,6 +175,7 @@ impl Server {
                 inbox: sender,
             },
             inbox,
+            keeper,
             engine: None,
             lifelines,
             log: Log::default(),
@@ -294,6 +307,12 @@ impl Server {
             Incoming::Unsent(owner) => self.recorder.handle_transport_error(now, wall, owner),
             Incoming::EngineUp(sender) => self.engine = Some(sender),
             Incoming::Engine(message) => self.recorder.handle_engine(now, wall, message),
+            Incoming::Saved(ticket) => self.recorder.handle_saved(now, wall, ticket),
+            Incoming::StoreAway(why) => {
+                error!(why, "the state of calls cannot be saved");
+                self.recorder.handle_store_away(now, wall);
+            }
+            Incoming::StoreBack => self.recorder.handle_store_back(now, wall),
             Incoming::EngineGone => {
                 self.engine = None;
                 self.recorder.handle_engine_gone(now, wall);
@@ -317,6 +336,17 @@ impl Server {
                     if sent.is_some_and(|sent| sent.is_err()) {
                         // With its sender gone the connection ends, and says so.
                         self.engine = None;
+                    }
+                }
+                Output::Save(saving) => {
+                    let (ticket, row) = keeping::row(saving);
+                    if let Some(keeper) = &self.keeper {
+                        keeper.put(ticket, row);
+                    }
+                }
+                Output::Unsave(recording) => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.remove(recording);
                     }
                 }
                 Output::Notice(notice) => self.log.notice(self.clock.now(), &notice),

@@ -50,6 +50,13 @@ pub const INVITE_PROCEEDING_MAX: Duration = Duration::from_secs(180);
 /// CSeq numbers stay below this (RFC 3261 §8.1.1.5).
 pub const CSEQ_END: u32 = 1 << 31;
 
+/// Answers of a dialog that are kept for another process, should copies of their requests come.
+pub const ANSWERS_KEPT_MAX: usize = 4;
+
+/// By how much our sequence numbers leap when a process takes up the dialog of another: more than
+/// requests can have been sent in it since it was kept.
+pub const CSEQ_LEAP: u32 = 1_024;
+
 /// What UDP can carry: nothing larger reaches us in one datagram.
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 

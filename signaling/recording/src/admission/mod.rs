@@ -150,6 +150,11 @@ impl Admission {
         self.config.peers.get(sender.peer?)
     }
 
+    /// The place of a profile in the configuration.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        self.config.peers.iter().position(|peer| peer.name == name)
+    }
+
     /// Takes other credentials; what has been let in stays.
     pub fn replace_credentials(&mut self, credentials: Credentials) {
         if let Some(digest) = &mut self.digest {

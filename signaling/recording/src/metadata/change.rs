@@ -2,9 +2,10 @@
 
 use super::history::EndCause;
 use super::id::Id;
+use serde::{Deserialize, Serialize};
 
 /// What an id stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A group of communication sessions.
     Group,

@@ -8,6 +8,7 @@
 //! what is new goes to a channel it belongs to or to a new one at the end. Who speaks on a
 //! channel may change, and is answered by the state's intervals.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::History;
@@ -25,15 +26,31 @@ pub struct Line<'a> {
 }
 
 /// A channel of the rendered recording, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChannelNumber(pub u16);
 
 /// The channels of one recording.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub struct Channels {
     channel_by_line: BTreeMap<usize, ChannelNumber>,
     /// The participants each channel was made for, in the order of the channels.
     owners: Vec<BTreeSet<Id>>,
+}
+
+/// Lines with their channels, and the owners of every channel.
+type Parts = (Vec<(usize, ChannelNumber)>, Vec<Vec<Id>>);
+
+impl From<Channels> for Parts {
+    fn from(channels: Channels) -> Self {
+        channels.to_parts()
+    }
+}
+
+impl From<Parts> for Channels {
+    fn from((lines, owners): Parts) -> Self {
+        Self::from_parts(lines, owners)
+    }
 }
 
 /// Where one media line goes, and what is known about it now.

@@ -5,12 +5,13 @@
 //! Invariant: only the last interval may be open.
 
 use holdfast_units::WallTime;
+use serde::{Deserialize, Serialize};
 
 use super::model::Times;
 use super::time::SourceTime;
 
 /// A moment on two clocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// As the recording client stated it.
     pub source: Option<SourceTime>,
@@ -19,7 +20,7 @@ pub struct Moment {
 }
 
 /// From when to when something held.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// The beginning; `None` where only an end was ever stated.
     pub from: Option<Moment>,
@@ -28,7 +29,7 @@ pub struct Interval {
 }
 
 /// The end of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// When.
     pub moment: Moment,
@@ -37,7 +38,7 @@ pub struct End {
 }
 
 /// Why an interval ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EndCause {
     /// The recording client said so.
     Stated,
@@ -50,7 +51,7 @@ pub enum EndCause {
 }
 
 /// All intervals of one thing, in the order they became known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     intervals: Vec<Interval>,
 }

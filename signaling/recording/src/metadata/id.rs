@@ -9,11 +9,13 @@ use std::fmt;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::{Deserialize, Serialize};
 
 use super::limits::ID_BYTES_MAX;
 
 /// Identity of a group, session, participant or stream within the metadata.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Id {
     text: String,
     form: IdForm,
@@ -78,6 +80,41 @@ impl Id {
     /// What it looks like.
     pub const fn form(&self) -> IdForm {
         self.form
+    }
+}
+
+/// A saved text that is no [`Id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a saved identifier")]
+pub struct NotAnId;
+
+/// As it is saved: its form by one letter, and its text.
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        let letter = match id.form {
+            IdForm::Uuid => 'u',
+            IdForm::Opaque => 'o',
+            IdForm::Made => 'm',
+        };
+        format!("{letter}:{}", id.text)
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = NotAnId;
+
+    fn try_from(saved: String) -> Result<Self, NotAnId> {
+        let (letter, text) = saved.split_once(':').ok_or(NotAnId)?;
+        let form = match letter {
+            "u" => IdForm::Uuid,
+            "o" => IdForm::Opaque,
+            "m" => IdForm::Made,
+            _ => return Err(NotAnId),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            form,
+        })
     }
 }
 

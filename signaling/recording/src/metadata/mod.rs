@@ -30,7 +30,7 @@ pub use change::{Change, Kind, SnapshotNeed};
 pub use channels::{Assignment, ChannelNumber, Channels, Line, Match, Speakers};
 pub use document::{DocumentError, Fault, parse};
 pub use history::{End, EndCause, History, Interval, Moment};
-pub use id::{Id, IdForm};
+pub use id::{Id, IdForm, NotAnId};
 pub use limits::Limits;
 pub use model::{
     DataMode, Document, Extension, Flag, Group, NameId, Participant, ParticipantSession,

@@ -3,6 +3,7 @@
 //! Elements keep the order of the document. An absent child is `None` or empty: only the state
 //! decides what absence means. Nothing here is resolved against other documents.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ pub struct Session {
 }
 
 /// A `reason` element (RFC 7865 §6.3.1, RFC 3326 §2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// `SIP` where nothing is said, else `Q.850` and others.
     pub protocol: String,
@@ -101,7 +102,7 @@ pub struct Participant {
 }
 
 /// A `nameID` element.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameId {
     /// The address of record, verbatim: sip, sips or tel URI, or whatever the client wrote.
     pub aor: String,
@@ -179,7 +180,7 @@ pub struct Times {
 }
 
 /// An element that is not RFC 7865's, kept as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
     /// Its namespace.
     pub namespace: Option<Arc<str>>,

@@ -1,5 +1,6 @@
 //! The objects of a state with their histories, and the tables that hold them.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use holdfast_units::WallTime;
@@ -10,7 +11,7 @@ use super::model::{Extension, NameId, Reason};
 use super::time::SourceTime;
 
 /// A group with its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRecord {
     /// Its id.
     pub id: Id,
@@ -23,7 +24,7 @@ pub struct GroupRecord {
 }
 
 /// A communication session with its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
     /// Its id.
     pub id: Id,
@@ -44,7 +45,7 @@ pub struct SessionRecord {
 }
 
 /// A participant with its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParticipantRecord {
     /// Its id.
     pub id: Id,
@@ -59,7 +60,7 @@ pub struct ParticipantRecord {
 }
 
 /// A media stream with its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamRecord {
     /// Its id.
     pub id: Id,
@@ -79,7 +80,7 @@ pub struct StreamRecord {
 }
 
 /// An association with its history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// When it held.
     pub history: History,
@@ -90,7 +91,7 @@ pub struct Link {
 }
 
 /// What a participant did with a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaLink {
     /// When it sent the stream.
     pub sends: History,
@@ -106,7 +107,15 @@ impl StreamRecord {
 }
 
 /// Records in the order they appeared, found by id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    from = "Vec<T>",
+    into = "Vec<T>",
+    bound(
+        serialize = "T: Clone + Serialize",
+        deserialize = "T: Record + Deserialize<'de>"
+    )
+)]
 pub(super) struct Table<T> {
     pub(super) records: Vec<T>,
     index: BTreeMap<Id, usize>,
@@ -118,6 +127,24 @@ impl<T> Default for Table<T> {
             records: Vec::new(),
             index: BTreeMap::new(),
         }
+    }
+}
+
+/// As it is saved: the records alone.
+impl<T> From<Table<T>> for Vec<T> {
+    fn from(table: Table<T>) -> Self {
+        table.records
+    }
+}
+
+impl<T: Record> From<Vec<T>> for Table<T> {
+    fn from(records: Vec<T>) -> Self {
+        let index = records
+            .iter()
+            .enumerate()
+            .map(|(at, record)| (record.id().clone(), at))
+            .collect();
+        Self { records, index }
     }
 }
 

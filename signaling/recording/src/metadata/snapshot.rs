@@ -5,6 +5,7 @@
 //! ([`State::snapshot_needs`](super::State::snapshot_needs)).
 
 use quick_xml::escape::escape;
+use serde::{Deserialize, Serialize};
 
 use super::mapper::NAMESPACE;
 use super::model::Document;
@@ -21,7 +22,7 @@ pub struct SnapshotRequest<'a> {
 }
 
 /// Vocabulary of a recording client: it is answered in kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {
     /// RFC 7865.
     #[default]

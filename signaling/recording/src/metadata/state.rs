@@ -4,6 +4,7 @@
 //! erased (RFC 7866 §9.1 asks for the current state, an archive for how it came about). The
 //! merge rules are in `merge`. One value per recording session (SIP dialog).
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Kind, SnapshotNeed};
@@ -17,7 +18,7 @@ use super::records::{
 };
 
 /// The metadata of one recording session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub(super) groups: Table<GroupRecord>,
     pub(super) sessions: Table<SessionRecord>,

@@ -4,11 +4,13 @@
 //! is read leniently, because clients send local times without a zone, `+0300` and lower case.
 
 use holdfast_units::WallTime;
+use serde::{Deserialize, Serialize};
 
 use super::id::is_xml_space;
 
 /// A point in time on the recording client's clock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct SourceTime {
     text: String,
     reading: Option<Reading>,
@@ -106,6 +108,18 @@ impl SourceTime {
             )
         };
         Some(key(a).cmp(&key(b)))
+    }
+}
+
+impl From<String> for SourceTime {
+    fn from(text: String) -> Self {
+        Self::read(&text)
+    }
+}
+
+impl From<SourceTime> for String {
+    fn from(time: SourceTime) -> Self {
+        time.text
     }
 }
 

@@ -20,6 +20,7 @@ mod refusal;
 mod terms;
 mod write;
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -32,7 +33,7 @@ use crate::sdp::{Codec, Direction, Family, Media, SessionDescription};
 use terms::Head;
 
 /// What our `o=` line says, for the life of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The session's id; unique among ours.
     pub session_id: u64,
@@ -41,7 +42,7 @@ pub struct Origin {
 }
 
 /// A stream in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     /// Its identity in the session.
     pub slot: SlotId,
@@ -52,7 +53,7 @@ pub struct Stream {
 }
 
 /// The offer/answer state of one recording session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     policy: Policy,
     origin: Origin,
@@ -81,7 +82,7 @@ pub struct Session {
 pub struct StalePlan;
 
 /// An offer of ours without its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
     lines: Vec<Line>,
     /// Whether it asks for nothing.
@@ -89,7 +90,7 @@ struct Pending {
 }
 
 /// One m-line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Line {
     head: Head,
     /// Its label, also where it has no stream.

@@ -3,9 +3,10 @@
 use super::refusal::LineRefusal;
 use crate::limits;
 use crate::sdp::{Codec, CodecRole, MediaKind, Profile};
+use serde::{Deserialize, Serialize};
 
 /// What the operator lets be recorded, and how the recorder answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Whether `RTP/AVPF` is answered beside `RTP/AVP`.
     pub feedback_profile: bool,

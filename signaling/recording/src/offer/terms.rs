@@ -1,5 +1,6 @@
 //! What an offer asks for, line by line, before anything is done about it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +11,7 @@ use crate::sdp::{Codec, CryptoLine, Direction, Family, MediaKind, Profile};
 /// The life of one stream in one recording session: the key under which it is recorded.
 ///
 /// A line that comes back after port 0 has the same line number and another serial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId {
     /// The index of the m-line, from 0.
     pub line: u16,
@@ -25,7 +26,7 @@ impl fmt::Display for SlotId {
 }
 
 /// The local end of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalPorts {
     /// The address that the answer announces.
     pub address: IpAddr,
@@ -37,7 +38,7 @@ pub struct LocalPorts {
 
 /// The far end of a stream, as announced: where reports go to. Where packets come from, it does
 /// not tell (RFC 3264 §5.1).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The address as text, also where it is a name or nonsense.
     pub host: Option<String>,
@@ -48,7 +49,7 @@ pub struct Peer {
 }
 
 /// Something odd about a stream that is recorded all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum LineFlag {
     /// No `a=label`: the metadata cannot name it (P-26).
     NoLabel,
@@ -69,7 +70,7 @@ pub enum LineFlag {
 }
 
 /// What is agreed on, or would be, about one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// The kind of media.
     pub kind: MediaKind,
@@ -99,7 +100,8 @@ pub struct Terms {
     pub mid: Option<String>,
     /// The sources that `a=ssrc` announces.
     pub ssrcs: Vec<u32>,
-    /// The crypto lines offered; unused until encrypted profiles are.
+    /// The crypto lines offered; unused until encrypted profiles are. Never saved.
+    #[serde(skip)]
     pub crypto: Vec<CryptoLine>,
     /// What was odd.
     pub flags: BTreeSet<LineFlag>,
@@ -176,7 +178,7 @@ pub struct LinePlan {
 }
 
 /// The part of an m-line that is repeated in every answer, refused or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     /// The kind of media, as written.
     pub kind: String,

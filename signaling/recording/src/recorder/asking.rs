@@ -12,6 +12,7 @@ use holdfast_sip::endpoint::{ClientTx, DialogId, Draft, FailureCause};
 use holdfast_sip::message::Headers;
 use holdfast_sip::{FlowInfo, Method, Request, Response, Status};
 use holdfast_units::RecordingId;
+use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::content;
@@ -37,6 +38,8 @@ pub(super) struct Asking {
     is_direction_refused: bool,
     /// All of the metadata is to be asked for.
     snapshot: bool,
+    /// A process before began the call: what the peer said to nobody is to be said again.
+    is_resumed: bool,
     /// How often it was.
     snapshots: u32,
     /// The media type in which the peer takes that question.
@@ -44,6 +47,18 @@ pub(super) struct Asking {
     /// The vocabulary it is asked in.
     pub(super) dialect: Dialect,
     /// Whether the peer takes UPDATE: as its Allow says, until it answers otherwise.
+    takes_update: bool,
+}
+
+/// The same as it is saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedAsking {
+    /// Whether the peer sends metadata at all.
+    has_metadata: bool,
+    is_direction_refused: bool,
+    snapshots: u32,
+    snapshot_type: String,
+    dialect: Dialect,
     takes_update: bool,
 }
 
@@ -68,10 +83,43 @@ impl Asking {
             refresh: false,
             is_direction_refused: false,
             snapshot: false,
+            is_resumed: false,
             snapshots: 0,
             snapshot_type: snapshot_type(headers),
             dialect: Dialect::default(),
             takes_update: headers.allows(&Method::Update),
+        }
+    }
+
+    /// As it is saved: what was asked and not answered is asked anew.
+    pub(super) fn to_saved(&self, has_metadata: bool) -> SavedAsking {
+        SavedAsking {
+            has_metadata,
+            is_direction_refused: self.is_direction_refused,
+            snapshots: self.snapshots,
+            snapshot_type: self.snapshot_type.to_owned(),
+            dialect: self.dialect,
+            takes_update: self.takes_update,
+        }
+    }
+
+    /// What was saved.
+    pub(super) fn from_saved(saved: SavedAsking) -> Self {
+        let types = [TYPE_METADATA, TYPE_METADATA_LEGACY, TYPE_REQUEST_DRAFT];
+        let mut types = types.into_iter();
+        Self {
+            waiting: None,
+            put_off: 0,
+            refresh: false,
+            is_direction_refused: saved.is_direction_refused,
+            snapshot: false,
+            is_resumed: saved.has_metadata,
+            snapshots: saved.snapshots,
+            snapshot_type: types
+                .find(|known| *known == saved.snapshot_type)
+                .unwrap_or(TYPE_METADATA),
+            dialect: saved.dialect,
+            takes_update: saved.takes_update,
         }
     }
 
@@ -300,7 +348,7 @@ impl Recorder {
         match purpose {
             Purpose::Refresh | Purpose::Direction => {}
             Purpose::Snapshot => {
-                call.asking.snapshot = false;
+                (call.asking.snapshot, call.asking.is_resumed) = (false, false);
                 call.asking.snapshots += 1;
                 self.deadlines
                     .set(id, Timer::Snapshot, now.mono + SNAPSHOT_WAIT);
@@ -410,7 +458,8 @@ impl Recorder {
             self.deadlines.stop(id, Timer::Snapshot);
         }
         let is_asked = self.deadlines.is_set(id, Timer::Snapshot);
-        call.asking.snapshot = !is_whole && may_ask && !is_asked;
+        let is_wanted = !is_whole || call.asking.is_resumed;
+        call.asking.snapshot = is_wanted && may_ask && !is_asked;
         self.ask(now, id);
     }
 

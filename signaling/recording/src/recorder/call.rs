@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) pauses: Vec<Pause>,
     /// Requests of the dialog that wait for the one that waits for the engine.
     pub(super) queue: VecDeque<InDialog>,
+    /// Whether the store has any state of it.
+    pub(super) is_saved: bool,
 }
 
 /// How far a call is.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_sip::EndpointConfig;
 
+use super::keeping::WhenStoreAway;
 use crate::admission::{AdmissionConfig, PeerConfig};
 use crate::{limits, metadata};
 
@@ -47,6 +48,9 @@ pub struct RecorderConfig {
     pub media_address: Option<IpAddr>,
     /// Rest of a port after its release.
     pub port_quarantine: Duration,
+    /// What becomes of new calls while there is no store for the dialogs; `None`: they are not saved at
+    /// all.
+    pub when_store_away: Option<WhenStoreAway>,
 }
 
 impl Default for RecorderConfig {
@@ -73,6 +77,7 @@ impl Default for RecorderConfig {
             metadata_bytes_max: 128 * 1024,
             media_address: None,
             port_quarantine: Duration::from_secs(5),
+            when_store_away: None,
         }
     }
 }

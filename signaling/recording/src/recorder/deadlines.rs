@@ -43,6 +43,10 @@ impl Deadlines {
         }
     }
 
+    pub(super) fn at(&self, call: RecordingId, timer: Timer) -> Option<MonoTime> {
+        self.at_by_key.get(&(call, timer)).copied()
+    }
+
     pub(super) fn is_set(&self, call: RecordingId, timer: Timer) -> bool {
         self.at_by_key.contains_key(&(call, timer))
     }

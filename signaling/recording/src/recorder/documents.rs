@@ -42,6 +42,40 @@ struct Entry {
 }
 
 impl Documents {
+    /// The number of the last message, how many documents there have been, and those that the engine
+    /// may not have on disk.
+    pub(super) fn to_parts(&self) -> (u32, usize, Vec<(&str, &[u8])>) {
+        let waiting = self.kept.iter().filter_map(|name| {
+            let entry = self.entries.get(name).filter(|entry| !entry.is_durable)?;
+            Some((name.as_str(), entry.bytes.as_slice()))
+        });
+        (self.number, self.count, waiting.collect())
+    }
+
+    /// What [`Self::to_parts`] told of.
+    pub(super) fn from_parts(
+        number: u32,
+        count: usize,
+        waiting: impl Iterator<Item = (String, Vec<u8>)>,
+    ) -> Self {
+        let mut documents = Self {
+            number,
+            count,
+            ..Self::default()
+        };
+        for (name, bytes) in waiting {
+            let Ok(name) = DocumentName::try_from(name) else {
+                continue;
+            };
+            documents.kept_bytes += bytes.len();
+            documents.kept.push_back(name.clone());
+            documents.unsent.push_back(name.clone());
+            let is_durable = false;
+            documents.entries.insert(name, Entry { bytes, is_durable });
+        }
+        documents
+    }
+
     /// A number for the documents of one more message.
     pub(super) fn next_number(&mut self) -> u32 {
         self.number = self.number.saturating_add(1);

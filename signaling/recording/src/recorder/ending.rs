@@ -1,8 +1,7 @@
 //! The end of calls.
 
 use holdfast_manifest::EndReason;
-use holdfast_sip::endpoint::Draft;
-use holdfast_sip::{Method, Reply, Status};
+use holdfast_sip::{Reply, Status};
 use holdfast_units::RecordingId;
 
 use super::call::{Call, Stage};
@@ -38,6 +37,7 @@ impl Recorder {
         }
         call.facts.state.close(now.wall);
         call.sync.is_dirty = true;
+        self.keeping.touch(id);
         let (call_id, peer) = (call.sip.call_id.clone(), call.sip.peer);
         self.deadlines.stop_all(id);
         for tx in unanswered {
@@ -63,15 +63,8 @@ impl Recorder {
             .filter(|call| call.is_active())
             .and_then(|c| c.dialog);
         self.end_call(now, id, reason);
-        let Some(dialog) = dialog else { return };
-        // RFC 3326: why, for whoever reads the trace.
-        let draft = Draft::new(Method::Bye).header("Reason", format!("SIP;text=\"{why}\""));
-        if self
-            .endpoint
-            .request(now.mono, dialog, draft, self.entropy.as_mut())
-            .is_err()
-        {
-            self.endpoint.release_dialog(now.mono, dialog);
+        if let Some(dialog) = dialog {
+            self.say_bye(now, dialog, why);
         }
     }
 
@@ -110,6 +103,7 @@ impl Recorder {
     /// Forgets a recording and gives its ports back.
     pub(super) fn forget(&mut self, now: Now, id: RecordingId) -> Option<Call> {
         let call = self.calls.remove(&id)?;
+        self.unsave(&call);
         self.deadlines.stop_all(id);
         for port in &call.sync.ports {
             self.ports.release(now.mono, *port);

@@ -103,6 +103,7 @@ impl Recorder {
         if !sync.is_dirty || sync.is_held_back || sync.in_flight.is_some() {
             return;
         }
+        self.keeping.touch(id);
         let revision = call.sync.revision.saturating_add(1);
         if let Some(exchange) = call.exchange_mut() {
             exchange.revision = revision;

@@ -69,6 +69,43 @@ impl Facts {
         }
     }
 
+    /// What was saved of it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "its fields, which its saved form names one by one"
+    )]
+    pub(super) fn from_parts(
+        session: Session,
+        offered: Vec<Stream>,
+        state: State,
+        channels: Channels,
+        warnings: Vec<Warning>,
+        documents: Vec<MetadataDocument>,
+        key_by_slot: BTreeMap<SlotId, StreamKey>,
+        streams_made: u16,
+    ) -> Self {
+        Self {
+            session,
+            offered,
+            state,
+            channels,
+            warnings,
+            documents,
+            key_by_slot,
+            streams_made,
+        }
+    }
+
+    /// How the engine knows each stream.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (SlotId, StreamKey)> {
+        self.key_by_slot.iter().map(|(slot, key)| (*slot, *key))
+    }
+
+    /// The number of the last stream made.
+    pub(super) const fn streams_made_number(&self) -> u16 {
+        self.streams_made
+    }
+
     /// The streams that are to receive.
     pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.offered.iter().chain(self.session.streams())

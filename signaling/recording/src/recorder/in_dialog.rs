@@ -273,9 +273,13 @@ impl Recorder {
         };
         let streams = facts.streams().count();
         call.facts = facts;
+        self.keeping.touch(id);
         if let Some(dialog) = dialog {
             call.dialog = Some(dialog);
             self.call_by_dialog.insert(dialog, id);
+            if is_first {
+                self.keeping.note_first(id, request.tx, dialog);
+            }
         }
         self.arm_session_timer(now, id, timer);
         if is_first {
@@ -393,6 +397,7 @@ impl Recorder {
         let Some(call) = self.calls.get(&id).filter(|call| call.is_active()) else {
             return;
         };
+        self.keeping.touch(id);
         if !call.facts.session.is_offer_pending() {
             return self.judge_metadata(now, id);
         }

@@ -89,6 +89,9 @@ impl Recorder {
         if self.stopping != Stopping::No {
             return Err(self.unavailable(RefusedBecause::Stopping));
         }
+        if self.keeping.refuses() {
+            return Err(self.unavailable(RefusedBecause::StoreAway));
+        }
         match &self.link {
             Link::Ready { unwilling: None } => {}
             Link::Ready {
@@ -247,6 +250,7 @@ impl Recorder {
             asking,
             pauses,
             queue: VecDeque::new(),
+            is_saved: false,
         }
     }
 

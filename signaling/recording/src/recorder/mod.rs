@@ -20,11 +20,13 @@ mod engine;
 mod facts;
 mod in_dialog;
 mod invite;
+mod keeping;
 mod marks;
 mod operator;
 mod output;
 mod proposal;
 mod reconcile;
+mod saved;
 mod session_timer;
 mod timers;
 mod words;
@@ -41,7 +43,9 @@ use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
 
 pub use config::RecorderConfig;
+pub use keeping::{Saving, WhenStoreAway};
 pub use output::{Notice, Output, RefusedBecause, Statistics};
+pub use saved::RestoreError;
 
 pub(crate) use content::AGENT;
 
@@ -52,6 +56,7 @@ use call::Call;
 use deadlines::Deadlines;
 use engine::Link;
 use facts::StreamIds;
+use keeping::Keeping;
 
 /// The call logic of a session recording server.
 pub struct Recorder {
@@ -73,6 +78,7 @@ pub struct Recorder {
     /// Recordings that the engine holds and nobody here knows, with their ports.
     orphans: BTreeMap<RecordingId, Vec<u16>>,
     deadlines: Deadlines,
+    keeping: Keeping,
     stream_ids: StreamIds,
     /// The id of the last session description of ours.
     sdp_session: u64,
@@ -139,6 +145,7 @@ impl Recorder {
             call_by_tx: BTreeMap::new(),
             orphans: BTreeMap::new(),
             deadlines: Deadlines::default(),
+            keeping: Keeping::new(config.when_store_away),
             stream_ids: StreamIds::new(started, u16::from_le_bytes([a, b])),
             // As RFC 8866 §5.2 suggests: seconds since 1900.
             sdp_session: started.unix_seconds().wrapping_add(NTP_OFFSET_SECONDS),
@@ -245,6 +252,7 @@ impl Recorder {
         let both = Now { mono: now, wall };
         self.endpoint.handle_timeout(now);
         self.drain(both);
+        self.judge_store(both);
         // A deadline is set anew after `now` or not at all, so this ends.
         if matches!(self.stopping, Stopping::Until(until) if until <= now) {
             self.stopping = Stopping::Overdue;
@@ -261,7 +269,13 @@ impl Recorder {
             Stopping::Until(until) => Some(until),
             Stopping::No | Stopping::Overdue => None,
         };
-        let own = self.deadlines.next().into_iter().chain(farewell);
+        let store = self.keeping.poll_timeout();
+        let own = self
+            .deadlines
+            .next()
+            .into_iter()
+            .chain(farewell)
+            .chain(store);
         self.endpoint.poll_timeout().into_iter().chain(own).min()
     }
 
@@ -332,8 +346,7 @@ impl Recorder {
             match output {
                 holdfast_sip::Output::Transmit { to, bytes, owner } => {
                     self.count_response(&bytes);
-                    self.outputs
-                        .push_back(Output::Transmit { to, bytes, owner });
+                    self.send_or_hold(Output::Transmit { to, bytes, owner }, owner);
                 }
                 holdfast_sip::Output::CloseFlow(flow) => {
                     self.outputs.push_back(Output::CloseFlow(flow));
@@ -341,6 +354,7 @@ impl Recorder {
                 holdfast_sip::Output::Event(event) => self.handle_event(now, event),
             }
         }
+        self.save_touched(now);
     }
 
     fn count_response(&mut self, bytes: &[u8]) {

@@ -9,6 +9,7 @@ use holdfast_sip::endpoint::{MalformedFault, Owner};
 use holdfast_sip::{Bytes, Flow, Status, Target};
 use holdfast_units::RecordingId;
 
+use super::keeping::Saving;
 use crate::admission::{Counts, NotAdmitted};
 
 /// What the shell must do next, in this order.
@@ -27,6 +28,10 @@ pub enum Output {
     CloseFlow(Flow),
     /// Tell the media engine.
     Engine(ToEngine),
+    /// Make the state of a call durable, and say so ([`Recorder::handle_saved`](super::Recorder::handle_saved)).
+    Save(Saving),
+    /// The state of a call is not needed any more.
+    Unsave(RecordingId),
     /// Something for the log.
     Notice(Notice),
 }
@@ -177,6 +182,10 @@ pub enum Notice {
     EngineGone,
     /// Whether the engine takes further recordings.
     EngineWilling(Option<Unwilling>),
+    /// Dialogs are not saved. Running calls go on.
+    StoreAway,
+    /// They are saved again, all of them.
+    StoreBack,
     /// Something that is not SIP arrived.
     Malformed {
         /// Where it came from.
@@ -201,6 +210,9 @@ pub enum RefusedBecause {
     /// The media engine is not connected.
     #[error("the media engine is away")]
     EngineAway,
+    /// The dialog would not be saved.
+    #[error("the store of dialogs is away")]
+    StoreAway,
     /// The media engine takes no further recording.
     #[error("{0}")]
     EngineUnwilling(Unwilling),

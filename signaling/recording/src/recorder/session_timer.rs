@@ -6,13 +6,14 @@ use holdfast_sip::endpoint::Draft;
 use holdfast_sip::message::{Headers, Refresher, SessionExpires};
 use holdfast_sip::{Reply, Status};
 use holdfast_units::MonoTime;
+use serde::{Deserialize, Serialize};
 
 use super::output::RefusedBecause;
 use super::{RecorderConfig, Refusal};
 use crate::limits::SESSION_RESERVE_MAX;
 
 /// A session timer in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SessionTimer {
     pub(super) interval: Duration,
     pub(super) refresher: Who,
@@ -23,7 +24,7 @@ pub(super) struct SessionTimer {
 }
 
 /// Who has to refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Who {
     Peer,
     Us,

@@ -1,9 +1,11 @@
 //! Payload types and the codecs behind them (RFC 3551 §6, RFC 8866 §6.6).
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An RTP payload type: 0 to 127.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct PayloadType(u8);
 
 /// What an `a=rtpmap` says about a payload type.
@@ -18,7 +20,7 @@ pub struct RtpMap {
 }
 
 /// A codec of one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codec {
     /// Its payload type.
     pub payload_type: PayloadType,
@@ -68,6 +70,25 @@ impl PayloadType {
     /// Whether its codec is assigned by an rtpmap alone.
     pub const fn is_dynamic(self) -> bool {
         self.0 >= 96
+    }
+}
+
+/// A number above 127.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a payload type is at most 127")]
+pub struct NotAPayloadType;
+
+impl TryFrom<u8> for PayloadType {
+    type Error = NotAPayloadType;
+
+    fn try_from(value: u8) -> Result<Self, NotAPayloadType> {
+        Self::new(value).ok_or(NotAPayloadType)
+    }
+}
+
+impl From<PayloadType> for u8 {
+    fn from(payload_type: PayloadType) -> Self {
+        payload_type.0
     }
 }
 

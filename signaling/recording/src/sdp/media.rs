@@ -1,5 +1,6 @@
 //! One m-line with the lines that belong to it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribute::{Attribute, CryptoLine, Fingerprint, RtcpAddress, SsrcAttribute};
@@ -7,7 +8,7 @@ use super::codec::{Codec, PayloadType, RtpMap};
 use super::{Bandwidth, Connection, SdpFlag};
 
 /// What kind of media an m-line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MediaKind {
     /// `audio`.
     Audio,
@@ -26,7 +27,7 @@ pub enum MediaKind {
 }
 
 /// The transport and profile of an m-line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Profile {
     /// `RTP/AVP` (RFC 3551).
     Avp,
@@ -45,7 +46,7 @@ pub enum Profile {
 }
 
 /// The direction of a stream, seen from who wrote it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Direction {
     /// `a=sendrecv`, also where nothing is said.
     SendRecv,

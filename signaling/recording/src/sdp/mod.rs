@@ -12,6 +12,7 @@ mod codec;
 mod media;
 mod reader;
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -67,7 +68,7 @@ pub struct OriginLine {
 }
 
 /// An address family, as `c=` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// `IN IP4`.
     V4,

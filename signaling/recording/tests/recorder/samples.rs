@@ -57,6 +57,12 @@ fn sample(name: &str) -> Option<Vec<u8>> {
     read
 }
 
+/// Every sample that is recorded.
+pub fn all() -> impl Iterator<Item = Vec<u8>> {
+    let recorded = EXPECTED.iter().filter(|(_, status, ..)| *status == 200);
+    recorded.filter_map(|(name, ..)| sample(name))
+}
+
 fn final_answer(world: &mut World) -> Sent {
     let sent = world.take_sent();
     let finals: Vec<_> = sent.into_iter().filter(|one| one.status() >= 200).collect();

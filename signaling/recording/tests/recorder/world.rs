@@ -1,9 +1,12 @@
 //! A recorder, its engine and its clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_control::{FromEngine, ToEngine};
-use holdfast_recording::recorder::{Notice, Output, Recorder, RecorderConfig};
+use holdfast_recording::recorder::{
+    Notice, Output, Recorder, RecorderConfig, Saving, WhenStoreAway,
+};
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::{Entropy, Flow, FlowInfo, Message, Response, Transport};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
@@ -32,6 +35,32 @@ pub struct Sent {
     pub owner: Owner,
 }
 
+/// What the store has.
+#[derive(Default)]
+pub struct Store {
+    pub states: BTreeMap<RecordingId, Vec<u8>>,
+    /// States saved, ever.
+    pub count: u64,
+    /// It takes states and does not say that it has them.
+    pub is_silent: bool,
+    pub last_ticket: u64,
+}
+
+impl Store {
+    fn take(&mut self, saving: Saving) {
+        assert!(saving.ticket > self.last_ticket, "tickets rise");
+        self.last_ticket = saving.ticket;
+        self.count += 1;
+        self.states.insert(saving.recording, saving.bytes);
+    }
+
+    /// The one state.
+    pub fn state(&self) -> serde_json::Value {
+        assert_eq!(self.states.len(), 1);
+        serde_json::from_slice(self.states.values().next().unwrap()).unwrap()
+    }
+}
+
 pub struct World {
     pub recorder: Recorder,
     pub engine: Engine,
@@ -40,6 +69,8 @@ pub struct World {
     pub sent: Vec<Sent>,
     pub notices: Vec<Notice>,
     pub closed: Vec<Flow>,
+    pub store: Store,
+    config: RecorderConfig,
     /// Answers to damaged requests repeat the damage.
     pub takes_damage: bool,
 }
@@ -57,6 +88,31 @@ impl World {
         world
     }
 
+    /// With a store for its calls.
+    pub fn keeping() -> Self {
+        Self::with(RecorderConfig {
+            when_store_away: Some(WhenStoreAway::Accept),
+            ..RecorderConfig::default()
+        })
+    }
+
+    /// The recorder dies, and another one takes its place after a while.
+    pub fn restart(&mut self, after: Duration) {
+        self.engine.is_connected = false;
+        self.sent.clear();
+        self.now = self.now + after;
+        self.store.last_ticket = 0;
+        let seed = 0x5eed ^ self.now.0 ^ self.store.count;
+        self.recorder = Recorder::new(self.config.clone(), Box::new(Rng(seed)), self.wall());
+        for state in self.store.states.clone().into_values() {
+            self.recorder
+                .restore(self.now, self.wall(), &state)
+                .expect("what it saved itself");
+            self.settle();
+        }
+        self.connect();
+    }
+
     pub fn without_engine(config: RecorderConfig) -> Self {
         Self::seeded(config, 0x5eed)
     }
@@ -64,7 +120,9 @@ impl World {
     pub fn seeded(config: RecorderConfig, seed: u64) -> Self {
         let started = WallTime(1_800_000_000_000_000_000);
         Self {
-            recorder: Recorder::new(config, Box::new(Rng(seed)), started),
+            recorder: Recorder::new(config.clone(), Box::new(Rng(seed)), started),
+            store: Store::default(),
+            config,
             engine: Engine::new(),
             now: MonoTime::ZERO,
             source: FlowInfo {
@@ -94,6 +152,14 @@ impl World {
                     self.sent.push(Sent { text, owner });
                 }
                 Output::CloseFlow(flow) => self.closed.push(flow),
+                Output::Save(saving) => {
+                    let ticket = saving.ticket;
+                    self.store.take(saving);
+                    if !self.store.is_silent {
+                        self.recorder.handle_saved(self.now, self.wall(), ticket);
+                    }
+                }
+                Output::Unsave(recording) => drop(self.store.states.remove(&recording)),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Engine(message) => {
                     for said in self.engine.handle(message) {
@@ -168,6 +234,15 @@ impl World {
         let answers: Vec<_> = sent.iter().filter(|sent| sent.is_response()).collect();
         assert_eq!(answers.len(), 1, "answers: {:?}", starts(&sent));
         answers[0].clone()
+    }
+
+    /// The one answer, whatever is asked beside it: what was asked stays to be looked at.
+    pub fn answer_among(&mut self, src: &mut Src, ask: &Ask) -> Sent {
+        let sent = self.ask(src, ask);
+        let (mut answers, asked): (Vec<_>, Vec<_>) = sent.into_iter().partition(Sent::is_response);
+        assert_eq!(answers.len(), 1, "answers: {:?}", starts(&answers));
+        self.sent = asked;
+        answers.remove(0)
     }
 
     pub fn ack(&mut self, src: &Src) {

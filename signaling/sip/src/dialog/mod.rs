@@ -5,6 +5,7 @@
 
 mod unconfirmed;
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::message::{Method, NameAddr, Request, Response, Uri, sent_by_of};
 use crate::transport::{Flow, FlowInfo, Transport};
 
 /// What a dialog is found by (RFC 3261 §12): tags and Call-ID, never URIs (RFC 4916 §4).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DialogKey {
     /// Call-ID, compared octet by octet.
     pub call_id: String,
@@ -38,7 +39,7 @@ impl DialogKey {
 }
 
 /// Who sent the INVITE that made the dialog, and thereby chose the Call-ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// The peer called us.
     Uas,
@@ -47,7 +48,7 @@ pub enum Role {
 }
 
 /// How far a dialog is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// A provisional response made it.
     Early,
@@ -58,7 +59,7 @@ pub enum Phase {
 }
 
 /// One dialog, as we see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
     /// Its identity.
     pub key: DialogKey,
@@ -86,7 +87,8 @@ pub struct Dialog {
     pub peer: SocketAddr,
     /// To where the peer's last request came.
     pub local: SocketAddr,
-    /// The connection that the peer's last request came on.
+    /// The connection that the peer's last request came on. It does not outlive the process.
+    #[serde(skip)]
     pub flow: Option<Flow>,
 }
 

@@ -52,6 +52,11 @@ impl Unconfirmed {
         self.cseq
     }
 
+    /// The 2xx.
+    pub const fn response(&self) -> &Bytes {
+        &self.response
+    }
+
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: MonoTime, timers: &Timers) -> UnconfirmedEffect {
         if self.until <= now {

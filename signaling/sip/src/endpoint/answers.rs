@@ -69,6 +69,7 @@ impl Endpoint {
             .open_dialog(tx)
             .ok_or(RespondError::UnknownTransaction)?;
         self.confirm_dialog(now, dialog, tx, bytes.clone());
+        self.note_answer(now, tx, bytes.clone());
         if let Some(ServerEntry {
             machine: Machine::Invite(machine),
             ..
@@ -93,6 +94,9 @@ impl Endpoint {
         };
         let bytes = self.word(entry, reply);
         let (status, is_invite) = (reply.status, entry.is_invite());
+        if !status.is_provisional() && status != Status::REQUEST_TIMEOUT {
+            self.note_answer(now, tx, bytes.clone());
+        }
         let Some(entry) = self.servers.get_mut(&tx) else {
             return;
         };
@@ -128,7 +132,7 @@ impl Endpoint {
     }
 
     /// The response as it goes out, with what the layer above need not repeat.
-    fn word(&self, entry: &ServerEntry, reply: &Reply) -> Bytes {
+    pub(super) fn word(&self, entry: &ServerEntry, reply: &Reply) -> Bytes {
         let (status, method) = (reply.status, entry.request.method());
         let mut reply = reply.clone();
         let makes_dialog = *method == Method::Invite && !status.is_failure();

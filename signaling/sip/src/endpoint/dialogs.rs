@@ -1,11 +1,12 @@
 //! The dialogs of an endpoint: made, confirmed, ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use holdfast_units::MonoTime;
 
 use super::clients::DeferredBye;
 use super::event::{CancelCause, ClientTx, DialogId, Event, GoneCause, Owner, ServerTx};
+use super::kept::Answered;
 use super::{Endpoint, ReplyRoute, TimerKey};
 use crate::Bytes;
 use crate::dialog::{Dialog, DialogKey, Phase, Unconfirmed, UnconfirmedEffect, refresh_of};
@@ -18,7 +19,7 @@ pub(super) struct DialogEntry {
     /// 2xx responses without their ACK.
     pub(super) unconfirmed: Vec<Unconfirmed>,
     /// How these travel.
-    route: Option<ReplyRoute>,
+    pub(super) route: Option<ReplyRoute>,
     /// Requests of the peer that the layer above has not answered.
     pub(super) pending: BTreeSet<ServerTx>,
     /// Requests of ours without a final answer.
@@ -29,6 +30,8 @@ pub(super) struct DialogEntry {
     pub(super) offer_client: Option<ClientTx>,
     /// Our BYE, waiting for an ACK (RFC 3261 §15).
     pub(super) deferred_bye: Option<DeferredBye>,
+    /// The last final answers, in the order they were given.
+    pub(super) answers: VecDeque<Answered>,
 }
 
 impl DialogEntry {
@@ -42,6 +45,7 @@ impl DialogEntry {
             invite_client: None,
             offer_client: None,
             deferred_bye: None,
+            answers: VecDeque::new(),
         }
     }
 }
@@ -211,6 +215,14 @@ impl Endpoint {
         }
         self.bury(now, key);
         self.emit(Event::DialogGone { dialog: id, cause });
+    }
+
+    /// The same without a word, for one that nobody has heard of.
+    pub(super) fn forget_dialog(&mut self, id: DialogId) {
+        if let Some(entry) = self.dialogs.remove(&id) {
+            self.deadlines.set(TimerKey::Dialog(id), None);
+            self.dialog_by_key.remove(&entry.dialog.key);
+        }
     }
 
     fn bury(&mut self, now: MonoTime, key: DialogKey) {

@@ -1,12 +1,13 @@
 //! What a request is recognised by (RFC 3261 §17.2.3 and §8.2.2.2).
 
 use crate::message::{Method, Request};
+use serde::{Deserialize, Serialize};
 
 /// Identity of a server transaction.
 ///
 /// Beyond branch, sent-by and method it has Call-ID and CSeq number: peers are met that use one
 /// branch for a whole call, and a re-INVITE must not be taken for a copy of the INVITE.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct ServerKey {
     origin: Origin,
     call_id: String,
@@ -14,7 +15,7 @@ pub(super) struct ServerKey {
     method: Method,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Origin {
     /// RFC 3261: a branch with the cookie, and the sent-by, so that one client cannot hit another
     /// one's transaction by choosing the same branch.

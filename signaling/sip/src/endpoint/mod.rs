@@ -18,6 +18,7 @@ mod dialogs;
 mod event;
 mod gate;
 mod in_dialog;
+mod kept;
 mod keys;
 mod lost_flow;
 mod responses;
@@ -35,6 +36,7 @@ pub use event::{
 };
 
 pub use gate::{Gate, OpenGate, Verdict};
+pub use kept::KeptDialog;
 
 use crate::Bytes;
 use crate::datagram::{Datagram, classify};
@@ -46,6 +48,7 @@ use crate::transport::{Flow, FlowInfo, Target, Transport};
 use clients::ClientEntry;
 use deadlines::Deadlines;
 use dialogs::DialogEntry;
+use kept::Recalled;
 use keys::{MergeKey, ServerKey};
 use servers::ServerEntry;
 
@@ -67,6 +70,7 @@ pub struct Endpoint {
     /// Dialogs that have ended, and until when that is remembered.
     tombstones: BTreeMap<DialogKey, MonoTime>,
     tombstones_by_age: VecDeque<(MonoTime, DialogKey)>,
+    recalled: Recalled,
     /// INVITEs handed up that have made no dialog yet.
     undecided: usize,
     next_number: u64,
@@ -97,6 +101,7 @@ impl Endpoint {
             dialog_by_key: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             tombstones_by_age: VecDeque::new(),
+            recalled: Recalled::new(),
             undecided: 0,
             next_number: 1,
         }

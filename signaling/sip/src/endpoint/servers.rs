@@ -21,7 +21,7 @@ use crate::transaction::{
 /// A request of the peer and what became of it.
 #[derive(Debug)]
 pub(super) struct ServerEntry {
-    key: ServerKey,
+    pub(super) key: ServerKey,
     merge: Option<MergeKey>,
     pub(super) machine: Machine,
     pub(super) request: Arc<Request>,
@@ -65,8 +65,13 @@ impl Endpoint {
         rng: &mut dyn Entropy,
         gate: &mut dyn Gate,
     ) {
-        if let Some(tx) = self.server_by_key.get(&ServerKey::of(&request)).copied() {
+        let key = ServerKey::of(&request);
+        if let Some(tx) = self.server_by_key.get(&key).copied() {
             self.handle_copy(now, tx, request);
+            return;
+        }
+        // The ACK of a peer that predates branches looks like its INVITE.
+        if *request.method() != Method::Ack && self.answer_again(now, origin, &key, &request) {
             return;
         }
         let (flow, source) = origin;
@@ -348,9 +353,13 @@ impl Endpoint {
             Machine::Other(machine) => (machine.poll_timeout(), machine.is_terminated()),
         };
         self.deadlines.set(TimerKey::Server(tx), deadline);
-        if !is_over {
-            return;
+        if is_over {
+            self.forget_server(tx);
         }
+    }
+
+    pub(super) fn forget_server(&mut self, tx: ServerTx) {
+        self.deadlines.set(TimerKey::Server(tx), None);
         if let Some(entry) = self.servers.remove(&tx) {
             self.server_by_key.remove(&entry.key);
             if let Some(merge) = entry.merge {

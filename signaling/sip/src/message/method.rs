@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A request method. Methods are case-sensitive (RFC 3261 §7.1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Method {
     /// RFC 3261.
     Invite,
@@ -77,6 +80,25 @@ impl Method {
     /// Whether a specification we know defines it: such a one gets 405, any other 501.
     pub const fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))
+    }
+}
+
+/// A text that is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a method")]
+pub struct NotAMethod;
+
+impl TryFrom<String> for Method {
+    type Error = NotAMethod;
+
+    fn try_from(text: String) -> Result<Self, NotAMethod> {
+        Self::from_token(&text).ok_or(NotAMethod)
+    }
+}
+
+impl From<Method> for String {
+    fn from(method: Method) -> Self {
+        method.as_str().to_owned()
     }
 }
 

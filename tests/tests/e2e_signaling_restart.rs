@@ -1,0 +1,130 @@
+//! Signaling is killed in the middle of calls and started again: the calls go on, and their dialogs.
+
+use std::time::Duration;
+
+use holdfast_e2e::bodies::silent_offer;
+use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::script::{Ask, Script, text_of};
+use holdfast_e2e::system::{Options, System};
+use holdfast_e2e::talk::{Talk, assert_recorded};
+use holdfast_load::invite::{Codec, Direction};
+use holdfast_load::uac::{Method, Transport};
+use holdfast_manifest::EndReason;
+
+#[test]
+fn calls_go_on_in_the_same_recording_without_a_packet_lost() {
+    let mut system = System::start(&Options::new());
+    // UDP: the socket outlives the process, and so does what comes to it.
+    let mut caller = Caller::over(Transport::Udp, &system);
+    let mut calls: Vec<Call> = (0..4).map(|_| caller.call(Codec::Pcmu)).collect();
+    let talks: Vec<Talk> = calls.iter().map(Talk::start).collect();
+    let ports = |call: &Call| -> Vec<_> { call.answer.lines.iter().map(|line| line.rtp).collect() };
+    for _ in 0..3 {
+        caller.stay(Duration::from_millis(300));
+        system.signaling.kill();
+        system.signaling.start();
+        system.await_ready();
+        let call = &mut calls[0];
+        let before = ports(call);
+        let again = call.offer.redirected(Direction::SendOnly);
+        caller.reinvite(call, again);
+        assert_eq!(ports(call), before);
+        let told = caller.request(call, Method::Update, Some(&call.offer.metadata_body()));
+        assert_eq!(told.status(), Some(200));
+    }
+    caller.stay(Duration::from_millis(300));
+    for (call, talk) in calls.iter().zip(talks) {
+        let legs = talk.finish();
+        caller.hang_up(call);
+        let published = assert_recorded(&system, call, legs);
+        assert_eq!(published.manifest.end_reason, EndReason::Bye);
+        assert_eq!(published.manifest.part, 1);
+    }
+}
+
+/// The request comes while nobody is there to read it.
+#[test]
+fn a_request_that_waited_in_the_socket_is_answered_by_the_next_process() {
+    let mut system = System::start(&Options::new());
+    let mut script = Script::new(&system);
+    let offer = silent_offer(&system);
+    script.open(&Ask::invite().body(&offer.multipart()));
+    system.signaling.kill();
+    let sent = script.send(&Ask::new("UPDATE").metadata(&offer.metadata()));
+    system.signaling.start();
+    assert_eq!(script.answer_to(&sent).status(), Some(200));
+    script.hang_up();
+    let published = system.published(&script.call_id);
+    assert_eq!(published.manifest.call.metadata.len(), 2);
+}
+
+/// Both processes at once, as when the power fails: the dialog is on disk as the packets are.
+#[test]
+fn a_call_goes_on_after_both_processes_were_killed() {
+    let mut system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcma);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(600));
+    system.signaling.kill();
+    system.engine.kill();
+    system.engine.start();
+    system.signaling.start();
+    system.await_ready();
+    caller.stay(Duration::from_millis(600));
+    let after = talk.slot();
+    talk.finish();
+    caller.hang_up(&call);
+    let published = system.published(&call.call_id);
+    assert_eq!(published.manifest.end_reason, EndReason::Bye);
+    let streams = &published.manifest.streams;
+    assert!(
+        streams
+            .iter()
+            .all(|one| one.packets + 60 > u64::from(after)),
+        "{after} were sent: {streams:?}"
+    );
+}
+
+/// TC-132, with what is known kept: 200, and then all of the metadata is asked for, by a number that
+/// no process before can have used.
+#[test]
+fn tc_132_restart_with_the_state_kept() {
+    let mut system = System::start(&Options::new());
+    let mut script = Script::new(&system);
+    let offer = silent_offer(&system);
+    script.open(&Ask::invite().body(&offer.multipart()));
+    system.signaling.kill();
+    system.signaling.start();
+    system.await_ready();
+    let update = script.ask(&Ask::new("UPDATE").metadata(&offer.metadata()));
+    assert_eq!(update.status(), Some(200), "{update:?}");
+    let asked = script.request("UPDATE");
+    assert!(text_of(&asked).contains("requestsnapshot"), "{asked:?}");
+    let cseq = asked.header("CSeq").and_then(|value| {
+        let number = value.split(' ').next()?;
+        number.parse::<u32>().ok()
+    });
+    assert!(cseq.is_some_and(|cseq| cseq > 1_000), "{asked:?}");
+    script.respond(&asked, "200 OK", "", None);
+    script.hang_up();
+    let published = system.published(&script.call_id);
+    assert_eq!(published.manifest.end_reason, EndReason::Bye);
+}
+
+/// A connection does not outlive the process, the dialog does: RFC 3261 §12, §18.
+#[test]
+fn a_call_over_tcp_goes_on_over_a_new_connection() {
+    let mut system = System::start(&Options::new());
+    let mut script = Script::over(Transport::Tcp, &system);
+    let offer = silent_offer(&system);
+    script.open(&Ask::invite().body(&offer.multipart()));
+    system.signaling.kill();
+    system.signaling.start();
+    system.await_ready();
+    script.peer = holdfast_e2e::peer::Peer::connect(system.sip(), Transport::Tcp);
+    let update = script.ask(&Ask::new("UPDATE").metadata(&offer.metadata()));
+    assert_eq!(update.status(), Some(200), "{update:?}");
+    script.hang_up();
+    system.published(&script.call_id);
+}
