@@ -23,7 +23,7 @@ use crate::troubles::Troubles;
 const ORDERS_MAX: usize = 64 * 1024;
 
 /// One part in so many of the process's descriptors is for open tracks: a stream has two sockets.
-const TRACKS_PART: u64 = 8;
+const TRACKS_PART: u64 = 4;
 
 /// A shard's end of its disk threads.
 pub struct Disk {

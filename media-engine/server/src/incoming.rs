@@ -3,9 +3,10 @@
 //! ```text
 //! <incoming>/<recording id>/
 //!   state               desired state, replaced as a whole
-//!   documents/<name>    metadata, SIP heads, call.json
+//!   call.json           what signaling says of the call, replaced as a whole
 //!   streams/<n>.track   append-only, one a stream
-//!   publish/            the published folder while it is being made
+//!   publish/            the folder that is published; here while the call runs:
+//!     metadata/<name>   metadata, SIP heads
 //! ```
 //!
 //! Nothing here makes anything durable: that is the journal's and the checkpoint's part.
@@ -18,6 +19,15 @@ use std::path::{Path, PathBuf};
 
 use holdfast_control::DocumentName;
 use holdfast_units::RecordingId;
+
+/// Name of the document in which signaling describes the call: all of it that is not published.
+pub const CALL_DOCUMENT: &str = "call.json";
+
+/// Folder of the other documents in the published one.
+pub const METADATA: &str = "metadata";
+
+/// End of the name of a file that is to replace another.
+const BESIDE: &str = "new";
 
 /// End of the name of a folder that is being removed.
 const DOOMED: &str = ".removed";
@@ -48,8 +58,17 @@ impl Incoming {
         self.folder(recording).join("state")
     }
 
-    pub fn documents(&self, recording: RecordingId) -> PathBuf {
-        self.folder(recording).join("documents")
+    /// What becomes the published folder.
+    pub fn to_publish(&self, recording: RecordingId) -> PathBuf {
+        self.folder(recording).join("publish")
+    }
+
+    /// Where a document lies.
+    pub fn document(&self, recording: RecordingId, name: &str) -> PathBuf {
+        if name == CALL_DOCUMENT {
+            return self.folder(recording).join(name);
+        }
+        self.to_publish(recording).join(METADATA).join(name)
     }
 
     pub fn streams(&self, recording: RecordingId) -> PathBuf {
@@ -83,7 +102,7 @@ impl Incoming {
         name: &DocumentName,
         bytes: &[u8],
     ) -> io::Result<()> {
-        replace(&self.documents(recording).join(name.as_str()), bytes)
+        replace(&self.document(recording, name.as_str()), bytes)
     }
 
     /// Opens a track to be written, and makes it where there is none.
@@ -179,14 +198,19 @@ impl Incoming {
 
 /// Writes a file beside its place and renames it there, so that a reader never sees half of it.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(BESIDE);
     with_parent(&beside, || File::create(&beside))?.write_all(bytes)?;
     fs::rename(&beside, path)
 }
 
+/// Whether this is what [`replace`] wrote when it was cut off.
+pub fn is_beside(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == BESIDE)
+}
+
 /// As [`replace`], durable when it returns.
 pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(BESIDE);
     let mut file = with_parent(&beside, || File::create(&beside))?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -8,16 +8,17 @@
 //!   streams/<n>.track    the packets, where they are kept
 //! ```
 //!
-//! The folder is made beside the recording in progress, synced, and renamed into place; it is never
-//! put in the place of another. A crash on the way leaves the recording in progress as it was, and
-//! the next start publishes it. Where a folder of the recording is there already, its manifest names
+//! The folder is completed within that of the recording in progress, where the documents are from the
+//! beginning, synced, and renamed into place; it is never put in the place of another. A crash on the way
+//! leaves what it was made of as it was, and the next start makes it anew. Where a folder of the recording is there already, its manifest names
 //! the state that it was made of: the same state has been published, by a process that died after
 //! the rename; another one is a further part of the recording, and gets a folder of its own.
 
+mod audio_file;
 mod files;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,15 +34,16 @@ use sha2::{Digest, Sha256};
 use tracing::info;
 
 use crate::control::disk_used_permille;
-use crate::incoming::{Incoming, sync_folder_of};
+use crate::incoming::{CALL_DOCUMENT, Incoming, METADATA, is_beside, sync_folder_of};
 use crate::troubles::Troubles;
 
-use files::{AudioFile, copy, disk, hashed, hex, remove, sorted_names, write_durably};
-
-/// Name of the document in which signaling describes the call.
-pub const CALL_DOCUMENT: &str = "call.json";
+use audio_file::AudioFile;
+use files::{disk, hashed, hex, link, remove, sorted_names, sync};
 
 const AUDIO_FILE: &str = "audio.wav";
+
+/// Folder of the tracks that are kept.
+const STREAMS: &str = "streams";
 
 /// Makes published recordings. Cheap to clone, used by several threads.
 #[derive(Clone, Debug)]
@@ -131,8 +133,9 @@ impl Publisher {
             Place::Taken(published) => return Ok(published),
             Place::Free { folder, part } => (folder, part),
         };
-        let made = self.incoming.folder(id).join("publish");
-        remove(&made)?;
+        let made = self.incoming.to_publish(id);
+        // An earlier try may have kept more.
+        remove(&made.join(STREAMS))?;
         let manifest = self.make(&recording, part, &made)?;
         self.put_in_place(&made, &folder)?;
         let published = sum(&folder, &manifest);
@@ -177,39 +180,38 @@ impl Publisher {
         }
     }
 
-    /// Makes the whole folder, durably.
+    /// Completes the folder, durably.
     fn make(
         &self,
         recording: &Recording,
         part: u32,
         made: &Path,
     ) -> Result<Manifest, PublishError> {
-        let mut files = Vec::new();
-        let mut call = self.copy_documents(recording.id, made, &mut files)?;
+        let mut call = self.call(recording.id)?;
+        let mut files = documents(made)?;
         let tracks = self.tracks(recording)?;
         let time = times(recording, part, &tracks);
         let mut inputs: Vec<TrackInput<'_>> = tracks.iter().map(input).collect();
         let channels = call.channels.len().max(1) as u16;
         let plan =
             holdfast_track::plan(time, channels, &mut inputs).map_err(PublishError::Render)?;
+        let path = made.join(AUDIO_FILE);
         if is_audible(&plan) {
-            let path = made.join(AUDIO_FILE);
-            let file = File::create(&path).map_err(disk(&path))?;
-            let mut audio = AudioFile::new(&file);
+            let mut audio = AudioFile::create(&path).map_err(disk(&path))?;
             plan.write(&mut inputs, &mut audio)
                 .map_err(PublishError::Render)?;
-            file.sync_all().map_err(disk(&path))?;
-            files.push(match audio.hashed(AUDIO_FILE) {
-                Some(hashed) => hashed,
-                None => hashed(made, AUDIO_FILE)?,
-            });
+            let (_, described) = audio.finish(AUDIO_FILE).map_err(disk(&path))?;
+            files.push(described);
+        } else {
+            // An earlier try may have found some.
+            remove(&path)?;
         }
         let mut flags = Vec::new();
         for (track, report) in tracks.iter().zip(plan.reports()) {
             match self.keeps(report) {
                 Keep::Yes => {
-                    let name = format!("streams/{}.track", track.number);
-                    copy(&track.path, &made.join(&name))?;
+                    let name = format!("{STREAMS}/{}.track", track.number);
+                    link(&track.path, &made.join(&name))?;
                     files.push(hashed(made, &name)?);
                 }
                 Keep::NoSpace => flags = vec!["packets_not_kept".to_owned()],
@@ -230,42 +232,25 @@ impl Publisher {
         }
         let manifest = self.manifest((recording, part), call, &plan, &tracks, (files, flags));
         let path = made.join(holdfast_manifest::FILE_NAME);
-        write_durably(&path, &manifest.to_json())?;
-        for folder in [made.join("metadata"), made.join("streams"), made.to_owned()] {
-            if let Ok(folder) = File::open(&folder) {
-                folder.sync_all().map_err(disk(made))?;
-            }
-        }
+        fs::write(&path, manifest.to_json()).map_err(disk(&path))?;
+        sync_folder(made, &manifest)?;
         Ok(manifest)
     }
 
-    /// Copies the documents into `metadata/`, but for the call's description, which is given back.
-    fn copy_documents(
-        &self,
-        id: RecordingId,
-        made: &Path,
-        files: &mut Vec<holdfast_manifest::File>,
-    ) -> Result<Call, PublishError> {
-        let metadata = made.join("metadata");
-        fs::create_dir_all(&metadata).map_err(disk(&metadata))?;
-        let documents = self.incoming.documents(id);
-        let mut call = Call::default();
-        for name in sorted_names(&documents)? {
-            let from = documents.join(&name);
-            if name == CALL_DOCUMENT {
-                let bytes = fs::read(&from).map_err(disk(&from))?;
-                match serde_json::from_slice(&bytes) {
-                    Ok(read) => call = read,
-                    Err(error) => {
-                        tracing::error!(recording = %id, %error, "the call's description does not read");
-                    }
-                }
-                continue;
+    /// What signaling said of the call.
+    fn call(&self, id: RecordingId) -> Result<Call, PublishError> {
+        let path = self.incoming.document(id, CALL_DOCUMENT);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Call::default()),
+            result => result.map_err(disk(&path))?,
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(call) => Ok(call),
+            Err(error) => {
+                tracing::error!(recording = %id, %error, "the call's description does not read");
+                Ok(Call::default())
             }
-            copy(&from, &metadata.join(&name))?;
-            files.push(hashed(made, &format!("metadata/{name}"))?);
         }
-        Ok(call)
     }
 
     /// The tracks in the order of their numbers.
@@ -401,6 +386,38 @@ impl Publisher {
     }
 }
 
+/// The documents, which are where they are to be.
+fn documents(made: &Path) -> Result<Vec<holdfast_manifest::File>, PublishError> {
+    let folder = made.join(METADATA);
+    fs::create_dir_all(&folder).map_err(disk(&folder))?;
+    let mut files = Vec::new();
+    for name in sorted_names(&folder)? {
+        let path = folder.join(&name);
+        if is_beside(&path) {
+            remove(&path)?;
+        } else {
+            files.push(hashed(made, &format!("{METADATA}/{name}"))?);
+        }
+    }
+    Ok(files)
+}
+
+/// Makes all of a folder durable. The manifest comes first: it was written last, so with a journaling
+/// file system what is said of the others is on disk together with it, and they cost little.
+fn sync_folder(made: &Path, manifest: &Manifest) -> Result<(), PublishError> {
+    sync(&made.join(holdfast_manifest::FILE_NAME))?;
+    for file in &manifest.files {
+        sync(&made.join(&file.name))?;
+    }
+    for folder in [METADATA, STREAMS] {
+        let folder = made.join(folder);
+        if folder.try_exists().map_err(disk(&folder))? {
+            sync(&folder)?;
+        }
+    }
+    sync(made)
+}
+
 /// Whether there is a file to be written: where nothing at all was received it is silence of the
 /// right length, where only what is not rendered was received there is none.
 fn is_audible(plan: &RenderPlan) -> bool {
@@ -440,7 +457,7 @@ fn input(track: &Track) -> TrackInput<'_> {
         codecs: PayloadMap::new(),
         open: Box::new(move || {
             let file = File::open(&track.path)?;
-            Ok(Box::new(BufReader::with_capacity(256 * 1024, file)) as Box<dyn Read>)
+            Ok(Box::new(file) as Box<dyn Read>)
         }),
     }
 }

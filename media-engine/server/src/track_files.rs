@@ -1,8 +1,10 @@
 //! The track files that are being written: kept open, up to a limit.
 //!
 //! A piece of 20 KiB is written in a few microseconds, and opening its file takes as long. Thousands
-//! of files meet the process's limit of descriptors, so no more stay open than that has room for; at
-//! the limit all are closed, and each is opened again with its next piece.
+//! of files meet the process's limit of descriptors, so no more stay open than that has room for. Tracks
+//! take turns, so the one that was written longest ago is the next to be written: whoever made room by
+//! closing it would have none open when its turn comes. Those beyond the limit are opened for each piece,
+//! until a recording ends.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -51,9 +53,6 @@ impl TrackFiles {
         if let Some((_, file)) = open.iter().find(|(known, _)| *known == number) {
             return file.write_all_at(bytes, offset);
         }
-        if self.count >= self.count_max {
-            self.close_all();
-        }
         let file = match self.incoming.open_track(recording, number) {
             Err(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => {
                 self.close_all();
@@ -62,7 +61,7 @@ impl TrackFiles {
             result => result,
         }?;
         file.write_all_at(bytes, offset)?;
-        if self.count_max > 0 {
+        if self.count < self.count_max {
             self.count += 1;
             let files = self.open.entry(recording).or_default();
             files.push((number, file));

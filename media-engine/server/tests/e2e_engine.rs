@@ -110,7 +110,7 @@ fn what_a_shard_left_that_is_no_more_is_published_when_all_of_it_is_written() {
     link.wait_applied(wanted.id, 2);
     let folder = engine.incoming().join(wanted.id.to_string());
     support::wait_until("the document is written", || {
-        folder.join("documents").exists()
+        folder.join("publish/metadata").exists()
     });
     engine.kill();
     // A file stands where the tracks have to be.
@@ -123,7 +123,7 @@ fn what_a_shard_left_that_is_no_more_is_published_when_all_of_it_is_written() {
         !engine.published(&wanted).exists(),
         "not without its packets"
     );
-    assert!(folder.join("documents/0001.xml").exists());
+    assert!(folder.join("publish/metadata/0001.xml").exists());
 
     std::fs::remove_file(folder.join("streams")).unwrap();
     engine.restart();

@@ -3,7 +3,10 @@
 /// Longest payload of a track record in octets: the journal's bound, twice the longest datagram.
 pub const PAYLOAD_SIZE_MAX: usize = 128 * 1024;
 
-/// Octets a reader asks of its input at once. A record with its header always fits twice.
+/// Octets a reader asks of its input at once, unless a record does not fit into half of it.
+pub const READ_BUFFER_FIRST: usize = 128 * 1024;
+
+/// Octets a reader asks of its input at once, at most. A record with its header always fits twice.
 pub const READ_BUFFER_SIZE: usize = 512 * 1024;
 
 /// Damaged places listed by a reader; further ones are only counted.

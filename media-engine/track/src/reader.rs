@@ -13,7 +13,7 @@ use holdfast_units::WallTime;
 use crate::format::{
     ALIGNMENT, DecodeRecordError, Flags, HEADER_SIZE, Kind, Lsn, Record, decode_record, record_size,
 };
-use crate::limits::{DAMAGE_LISTED_MAX, READ_BUFFER_SIZE};
+use crate::limits::{DAMAGE_LISTED_MAX, READ_BUFFER_FIRST, READ_BUFFER_SIZE};
 use crate::payload::{CodecEntry, Counters, SourceAddresses, StreamHeader, TrackMark};
 
 /// Why a track could not be read on.
@@ -217,8 +217,13 @@ impl<R: Read> RecordReader<R> {
 
     /// Reads until `size` octets are held or the input has ended.
     fn fill(&mut self, size: usize) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            self.buffer.resize(READ_BUFFER_SIZE, 0);
+        let wanted = if size <= READ_BUFFER_FIRST / 2 {
+            READ_BUFFER_FIRST
+        } else {
+            READ_BUFFER_SIZE
+        };
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
         }
         // Moving little and rarely, and never asking the input for the last few octets only.
         if self.held.start + size.max(self.buffer.len() / 2) > self.buffer.len() {

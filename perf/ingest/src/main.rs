@@ -4,6 +4,7 @@
 
 mod cpu;
 mod engine;
+mod road;
 mod rtpengine;
 mod sender;
 
@@ -24,8 +25,9 @@ use holdfast_load::verify::{CallTruth, LegTruth};
 
 use crate::cpu::{ThreadTimes, memory_kib};
 use crate::engine::Engine;
+use crate::road::Road;
 use crate::rtpengine::Rtpengine;
-use crate::sender::{PACKET_TIME, Target};
+use crate::sender::{PACKET_SIZE, PACKET_TIME, Target};
 
 /// Loads a media engine with the packets of many two-party G.711 calls.
 #[derive(Parser)]
@@ -52,6 +54,10 @@ struct Arguments {
     /// Port that packets are sent from.
     #[arg(long, default_value_t = 9_000)]
     from_port: u16,
+    /// Sends frames at the loopback interface, as a network card would bring them, and not datagrams
+    /// of a socket: costs the sender a third. The packet ring alone receives them; needs root.
+    #[arg(long)]
+    frames: bool,
     /// Folder of the published recordings: each of them is compared with what was sent.
     #[arg(long)]
     verify: Option<PathBuf>,
@@ -87,14 +93,14 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
         seconds,
         ..
     } = arguments;
-    let socket = UdpSocket::bind(("127.0.0.1", arguments.from_port))?;
+    let road = Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?);
     // What it forwards is for nobody here.
     let sink = UdpSocket::bind(("127.0.0.1", 0))?;
     let mut rtpengine = Rtpengine::connect(control)?;
     let targets = rtpengine.begin(calls, sink.local_addr()?)?;
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&socket, &targets, count, |packets| {
+    let sent = sender::send(&road, &targets, count, |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     rtpengine.end()?;
@@ -126,7 +132,11 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         seconds,
         ..
     } = arguments;
-    let socket = UdpSocket::bind(("127.0.0.1", arguments.from_port))?;
+    let road = if arguments.frames {
+        Road::frames(arguments.from_port, PACKET_SIZE)?
+    } else {
+        Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?)
+    };
     // Reports are for nobody here: what does not fit into the socket is dropped.
     let reports = UdpSocket::bind(("127.0.0.1", 0))?;
     let mut engine = Engine::connect(control)?;
@@ -136,7 +146,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
 
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&socket, &targets, count, |packets| {
+    let sent = sender::send(&road, &targets, count, |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     engine.wait_for_packets(total)?;

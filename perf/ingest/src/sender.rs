@@ -1,21 +1,22 @@
-//! The packets: one socket, a batch of datagrams with each system call, on an absolute clock.
+//! The packets: a batch of datagrams with each system call, on an absolute clock.
 //!
 //! Packet number n of the whole run is due n / rate after the start; the streams take turns, so each
 //! of them sends one every 20 ms and no two in the same moment.
 
-use std::io::{self, IoSlice};
-use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::SocketAddrV4;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use holdfast_load::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use nix::sys::socket::{MultiHeaders, SockaddrIn};
+
+use crate::road::{HEADERS, Road};
 
 /// Datagrams of one system call.
 const BATCH: usize = 64;
 /// Octets of a packet: the RTP header and 20 ms of G.711.
-const PACKET_SIZE: usize = 12 + PACKET_SAMPLES;
+pub const PACKET_SIZE: usize = 12 + PACKET_SAMPLES;
 /// Time between two packets of a stream.
 pub const PACKET_TIME: Duration = Duration::from_millis(20);
 
@@ -41,7 +42,7 @@ pub struct Sent {
 
 /// Sends `count` packets to each target.
 pub fn send(
-    socket: &UdpSocket,
+    road: &Road,
     targets: &[Target],
     count: u32,
     mut progress: impl FnMut(u64),
@@ -62,13 +63,13 @@ pub fn send(
             let number = sent.packets + place as u64;
             let stream = (number % targets.len() as u64) as usize;
             let index = (number / targets.len() as u64) as u32;
-            batch.set(place, &targets[stream], starts[stream], index);
+            batch.set(place, road, &targets[stream], starts[stream], index);
         }
         let due = Duration::from_nanos(sent.packets * interval);
         if let Some(early) = due.checked_sub(start.elapsed()) {
             thread::sleep(early.max(SLEEP_MIN));
         }
-        batch.send(socket, size)?;
+        batch.send(road, size)?;
         sent.late_max = sent.late_max.max(start.elapsed().saturating_sub(due));
         sent.packets += size as u64;
         if start.elapsed() >= next_progress {
@@ -82,22 +83,24 @@ pub fn send(
 
 /// A batch of datagrams, its memory used again and again.
 struct Batch {
-    packets: Vec<[u8; PACKET_SIZE]>,
+    packets: Vec<[u8; HEADERS + PACKET_SIZE]>,
     addresses: Vec<Option<SockaddrIn>>,
-    headers: MultiHeaders<SockaddrIn>,
+    room: MultiHeaders<SockaddrIn>,
 }
 
 impl Batch {
     fn new() -> Self {
         Self {
-            packets: vec![[0; PACKET_SIZE]; BATCH],
+            packets: vec![[0; HEADERS + PACKET_SIZE]; BATCH],
             addresses: vec![None; BATCH],
-            headers: MultiHeaders::preallocate(BATCH, None),
+            room: MultiHeaders::preallocate(BATCH, None),
         }
     }
 
-    fn set(&mut self, place: usize, target: &Target, start: StreamStart, index: u32) {
-        let packet = &mut self.packets[place];
+    fn set(&mut self, place: usize, road: &Road, target: &Target, start: StreamStart, index: u32) {
+        let frame = &mut self.packets[place];
+        road.address(frame, target.to);
+        let packet = &mut frame[HEADERS..];
         packet[0] = 0x80;
         packet[1] = 0;
         packet[2..4].copy_from_slice(&start.sequence.wrapping_add(index as u16).to_be_bytes());
@@ -108,23 +111,9 @@ impl Batch {
         self.addresses[place] = Some(target.to.into());
     }
 
-    fn send(&mut self, socket: &UdpSocket, size: usize) -> io::Result<()> {
-        let mut done = 0;
-        while done < size {
-            let slices: Vec<[IoSlice<'_>; 1]> = self.packets[done..size]
-                .iter()
-                .map(|packet| [IoSlice::new(packet)])
-                .collect();
-            let flags = MsgFlags::empty();
-            let addresses = &self.addresses[done..size];
-            let fd = socket.as_raw_fd();
-            match sendmmsg(fd, &mut self.headers, &slices, addresses, [], flags) {
-                Ok(results) => done += results.count().max(1),
-                Err(nix::Error::EINTR | nix::Error::ENOBUFS | nix::Error::EAGAIN) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn send(&mut self, road: &Road, size: usize) -> io::Result<()> {
+        let (packets, addresses) = (&self.packets[..size], &self.addresses[..size]);
+        road.send(packets, addresses, &mut self.room)
     }
 }
 

@@ -67,7 +67,7 @@ fn nothing_is_published_while_one_of_its_writes_has_failed() {
     let id = recording(1);
     bench.state(id);
     // A file stands where the folder of the documents has to be.
-    let documents = bench.writer.incoming.documents(id);
+    let documents = bench.writer.incoming.to_publish(id);
     fs::write(&documents, "").unwrap();
     bench.document(id);
     assert_eq!(bench.failures(), 1);
@@ -93,7 +93,7 @@ fn a_failure_of_another_recording_keeps_none_from_being_published() {
     let bench = Bench::new();
     let (bad, good) = (recording(1), recording(2));
     bench.state(bad);
-    fs::write(bench.writer.incoming.documents(bad), "").unwrap();
+    fs::write(bench.writer.incoming.to_publish(bad), "").unwrap();
     bench.document(bad);
     bench.state(good);
     bench
@@ -119,7 +119,7 @@ fn what_comes_again_under_an_id_is_not_removed_with_what_was_before() {
     let jobs: Vec<_> = bench.jobs.try_iter().collect();
     assert_eq!(jobs.len(), 3);
     jobs.into_iter().for_each(|job| run(&publisher, job));
-    let document = bench.writer.incoming.documents(id).join("0001.xml");
+    let document = bench.writer.incoming.document(id, "0001.xml");
     assert_eq!(fs::read(document).unwrap(), b"<recording/>");
     assert_eq!(
         fs::read_dir(bench.writer.incoming.dir()).unwrap().count(),
@@ -136,7 +136,7 @@ fn a_folder_that_cannot_be_moved_away_is_not_written_to_again() {
     bench.writer.unremoved.borrow_mut().insert(id);
     bench.state(id);
     assert_eq!(bench.failures(), 0);
-    assert!(!bench.writer.incoming.documents(id).exists());
+    assert!(!bench.writer.incoming.to_publish(id).exists());
     assert!(bench.writer.incoming.state(id).exists());
     assert!(bench.writer.unremoved.borrow().is_empty());
 }

@@ -1,55 +1,12 @@
 //! The files of a folder that is being made: copied, hashed, durable.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use holdfast_track::wav::WriteAt;
 use sha2::{Digest, Sha256};
 
 use super::PublishError;
-
-/// Audio that is being written, and its checksum for as long as it is written from the beginning to
-/// the end: to read all of it again would cost as much as to write it.
-pub(super) struct AudioFile<'a> {
-    file: &'a File,
-    hash: Sha256,
-    /// Octets that are in the checksum.
-    size: u64,
-    is_in_order: bool,
-}
-
-impl<'a> AudioFile<'a> {
-    pub(super) fn new(file: &'a File) -> Self {
-        Self {
-            file,
-            hash: Sha256::new(),
-            size: 0,
-            is_in_order: true,
-        }
-    }
-
-    /// What the manifest says of it; `None` where that has to be found out by reading.
-    pub(super) fn hashed(self, name: &str) -> Option<holdfast_manifest::File> {
-        self.is_in_order.then(|| holdfast_manifest::File {
-            name: name.to_owned(),
-            bytes: self.size,
-            sha256: hex(&self.hash.finalize()),
-        })
-    }
-}
-
-impl WriteAt for AudioFile<'_> {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.is_in_order &= offset == self.size;
-        if self.is_in_order {
-            self.hash.update(bytes);
-            self.size += bytes.len() as u64;
-        }
-        self.file.write_all_at(bytes, offset)
-    }
-}
 
 pub(super) fn sorted_names(folder: &Path) -> Result<Vec<String>, PublishError> {
     let entries = match fs::read_dir(folder) {
@@ -66,7 +23,7 @@ pub(super) fn sorted_names(folder: &Path) -> Result<Vec<String>, PublishError> {
     Ok(names)
 }
 
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), PublishError> {
+pub(super) fn link(from: &Path, to: &Path) -> Result<(), PublishError> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).map_err(disk(folder))?;
     }
@@ -74,26 +31,33 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), PublishError> {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).map_err(disk(to))?;
     }
-    File::open(to)
-        .and_then(|file| file.sync_all())
-        .map_err(disk(to))
+    Ok(())
 }
 
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-    fs::write(path, bytes).map_err(disk(path))?;
+/// Makes a file or a folder durable, whoever wrote it.
+pub(super) fn sync(path: &Path) -> Result<(), PublishError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(disk(path))
 }
 
+/// What the manifest says of a file.
 pub(super) fn hashed(folder: &Path, name: &str) -> Result<holdfast_manifest::File, PublishError> {
     let path = folder.join(name);
-    let mut file = File::open(&path).map_err(disk(&path))?;
+    File::open(&path)
+        .and_then(|file| hashed_from(&file, name))
+        .map_err(disk(&path))
+}
+
+/// As [`hashed`], of an open file.
+pub(super) fn hashed_from(mut file: &File, name: &str) -> io::Result<holdfast_manifest::File> {
+    file.rewind()?;
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
+    // A document fits at once.
+    let mut buffer = [0; 16 * 1024];
     let mut bytes = 0;
     loop {
-        let size = file.read(&mut buffer).map_err(disk(&path))?;
+        let size = file.read(&mut buffer)?;
         if size == 0 {
             break;
         }
@@ -111,9 +75,14 @@ pub(super) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-pub(super) fn remove(folder: &Path) -> Result<(), PublishError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(folder)(error)),
+/// Removes a file or a folder; harmless where there is none.
+pub(super) fn remove(path: &Path) -> Result<(), PublishError> {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        result => result,
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(path)(error)),
         _ => Ok(()),
     }
 }

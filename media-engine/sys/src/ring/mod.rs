@@ -187,7 +187,7 @@ impl RingIngest {
         let ingest = |(shard, &slice)| Self {
             rings: Vec::with_capacity(setup.interfaces.len()),
             turn: 0,
-            ports: Ports::new(slice),
+            ports: Ports::new(slice, setup.slices.len()),
             packet_size_max: setup.packet_size_max,
             counters: IngestCounters::default(),
             notes: notes.clone(),

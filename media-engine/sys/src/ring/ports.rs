@@ -1,13 +1,15 @@
 //! The ports of a shard that are open: what the ring takes, and the sockets that hold the ports.
 //!
 //! The sockets receive nothing. They are bound so that nobody else gets the port, and reports leave
-//! from them.
+//! from them. Thousands of streams need more of them than a process may have descriptors: what is opened
+//! beyond half of these is bound for a moment, to see whether it is free, and again for each report.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
+use nix::sys::resource::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::program::{PortSlice, nothing};
@@ -21,12 +23,16 @@ pub(super) struct Ports {
     open: Vec<Option<OpenPort>>,
     /// This host's addresses, for ports that take all of them.
     local: BTreeSet<IpAddr>,
+    /// Ports that are held.
+    held: usize,
+    held_max: usize,
 }
 
 #[derive(Debug)]
 struct OpenPort {
     address: IpAddr,
-    socket: Socket,
+    /// `None` where there is no descriptor to spare for it.
+    socket: Option<Socket>,
 }
 
 /// Whether a datagram is for one of the ports.
@@ -41,13 +47,21 @@ pub(super) enum Admission {
 }
 
 impl Ports {
-    pub fn new(slice: PortSlice) -> Self {
+    /// The ports of one of `shards` shards.
+    pub fn new(slice: PortSlice, shards: usize) -> Self {
+        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) as usize;
+        Self::with_limit(slice, descriptors / 2 / shards.max(1))
+    }
+
+    fn with_limit(slice: PortSlice, held_max: usize) -> Self {
         Self {
             slice,
             open: std::iter::repeat_with(|| None)
                 .take(slice.count())
                 .collect(),
             local: BTreeSet::new(),
+            held: 0,
+            held_max,
         }
     }
 
@@ -60,19 +74,27 @@ impl Ports {
         if address.is_unspecified() {
             self.local = local_addresses()?;
         }
+        let socket = Some(socket).filter(|_| self.held < self.held_max);
+        self.held += usize::from(socket.is_some());
         self.open[index] = Some(OpenPort { address, socket });
         Ok(())
     }
 
     pub fn close(&mut self, port: u16) {
         if let Some(index) = self.index(port) {
-            self.open[index] = None;
+            let closed = self.open[index].take().and_then(|open| open.socket);
+            self.held -= usize::from(closed.is_some());
         }
     }
 
     pub fn send(&self, from_port: u16, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let open = self.find(from_port).ok_or(io::ErrorKind::NotConnected)?;
-        open.socket.send_to(bytes, &to.into()).map(|_| ())
+        let to = to.into();
+        let sent = match &open.socket {
+            Some(socket) => socket.send_to(bytes, &to),
+            None => hold(SocketAddr::new(open.address, from_port))?.send_to(bytes, &to),
+        };
+        sent.map(|_| ())
     }
 
     pub fn admission(&self, destination: IpAddr, port: u16) -> Admission {
@@ -127,4 +149,58 @@ fn hold(address: SocketAddr) -> io::Result<Socket> {
     socket.set_recv_buffer_size(1)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// Ports that were free a moment ago.
+    fn slice() -> PortSlice {
+        let socket = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        let first = socket.local_addr().unwrap().port().min(u16::MAX - 7) & !7;
+        PortSlice {
+            first,
+            last: first + 7,
+        }
+    }
+
+    #[test]
+    fn a_report_leaves_from_its_port_whether_or_not_a_descriptor_is_spared_for_it() {
+        let slice = slice();
+        let mut ports = Ports::with_limit(slice, 1);
+        let peer = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        for round in 0..2 {
+            for port in [slice.first, slice.first + 1] {
+                ports.open(LOCALHOST, port).unwrap();
+                assert_eq!(ports.admission(LOCALHOST, port), Admission::Open);
+                ports
+                    .send(port, peer.local_addr().unwrap(), b"report")
+                    .unwrap();
+                let mut report = [0; 16];
+                let (size, from) = peer.recv_from(&mut report).unwrap();
+                assert_eq!((&report[..size], from.port()), (&b"report"[..], port));
+            }
+            assert_eq!(ports.held, 1, "round {round}");
+            ports.close(slice.first);
+            ports.close(slice.first);
+            ports.close(slice.first + 1);
+            assert_eq!(ports.held, 0, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_is_refused_beyond_the_limit_too() {
+        let slice = slice();
+        let other = UdpSocket::bind((LOCALHOST, slice.first)).unwrap();
+        let mut ports = Ports::with_limit(slice, 0);
+        let refused = ports.open(LOCALHOST, slice.first).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(other);
+        ports.open(LOCALHOST, slice.first).unwrap();
+    }
 }
