@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_control::operator::{Answer, Call, Command, Stage, from_line, to_line};
+use holdfast_control::status::{Question, Reply};
 use holdfast_units::RecordingId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::Verdict;
 use crate::catalogue::check_id;
@@ -79,12 +82,36 @@ impl Server {
     }
 
     fn ask(&mut self, command: Command) -> Result<Answer, CommandError> {
+        self.exchange(&command)
+    }
+
+    /// Asks about the server as a whole.
+    pub fn question(&mut self, question: Question) -> Result<Reply, CommandError> {
+        self.exchange(&question)
+    }
+
+    /// That the server answered something else.
+    pub fn misfit(&self, reply: &Reply) -> CommandError {
+        let text = match reply {
+            Reply::Malformed { text } => text.clone(),
+            Reply::Status { .. } | Reply::Latency { .. } => OTHER_ANSWER.to_owned(),
+        };
+        CommandError::Misunderstood {
+            path: self.path.clone(),
+            text,
+        }
+    }
+
+    fn exchange<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        question: &Q,
+    ) -> Result<A, CommandError> {
         let failed = |source| CommandError::NoServer {
             path: self.path.clone(),
             source,
         };
         let mut line = Vec::new();
-        let sent = self.stream.get_mut().write_all(&to_line(&command));
+        let sent = self.stream.get_mut().write_all(&to_line(question));
         sent.and_then(|()| self.stream.read_until(b'\n', &mut line))
             .map_err(failed)?;
         from_line(&line).map_err(|error| CommandError::Misunderstood {
@@ -97,7 +124,7 @@ impl Server {
         let text = match answer {
             Answer::Malformed { text } => text.clone(),
             Answer::Refused { reason } => return CommandError::Refused(*reason),
-            Answer::Calls { .. } | Answer::Call { .. } => "another answer was expected".to_owned(),
+            Answer::Calls { .. } | Answer::Call { .. } => OTHER_ANSWER.to_owned(),
         };
         CommandError::Misunderstood {
             path: self.path.clone(),
@@ -105,6 +132,9 @@ impl Server {
         }
     }
 }
+
+/// What is wrong with an answer to something else.
+const OTHER_ANSWER: &str = "another answer was expected";
 
 /// Lists all calls.
 pub(crate) fn list(

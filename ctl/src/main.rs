@@ -1,7 +1,7 @@
 //! `holdfast`: checks settings; lists, shows, verifies and exports recordings; sees and commands the
 //! calls of a running server.
 //!
-//! All but `calls` works on files alone, needs no running server and changes nothing that one made.
+//! All but `calls` and `status` works on files alone, needs no running server and changes nothing that one made.
 //! Exit status: 0 where all is well, 1 where something is wrong with what was looked at, 2 where
 //! the command itself was.
 
@@ -13,6 +13,7 @@ mod export;
 mod fingerprint;
 mod list;
 mod show;
+mod status;
 mod text;
 mod verify;
 
@@ -49,14 +50,23 @@ enum Command {
     Recordings(RecordingsArgs),
     /// The calls of the running server.
     Calls(CallsArgs),
+    /// How the running server is; exit status 1 where it does not record what comes.
+    Status(SocketArgs),
+}
+
+/// Which server is asked.
+#[derive(Args)]
+struct SocketArgs {
+    /// Socket of the running server [default: node.operator_socket of the settings].
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
 }
 
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 struct CallsArgs {
-    /// Socket of the running server [default: node.operator_socket of the settings].
-    #[arg(long, global = true, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    server: SocketArgs,
     #[command(subcommand)]
     command: CallsCommand,
 }
@@ -190,6 +200,9 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         Command::Config(ConfigCommand::Default) => return config::default(out, cli.json),
         Command::Recordings(recordings) => recordings,
         Command::Calls(calls) => return run_calls(out, &source, calls, cli.json),
+        Command::Status(server) => {
+            return status::status(out, &mut connect(&source, server)?, cli.json);
+        }
     };
     let catalogue = match &recordings.dir {
         Some(dir) => catalogue::Catalogue::new(dir.clone()),
@@ -211,16 +224,20 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
     }
 }
 
+fn connect(source: &config::Source, server: &SocketArgs) -> Result<calls::Server, CommandError> {
+    match &server.socket {
+        Some(socket) => calls::Server::connect(socket.clone()),
+        None => calls::Server::connect(source.settings()?.node.operator_socket),
+    }
+}
+
 fn run_calls(
     out: &mut dyn Write,
     source: &config::Source,
     calls: &CallsArgs,
     json: bool,
 ) -> Result<Verdict, CommandError> {
-    let mut server = match &calls.socket {
-        Some(socket) => calls::Server::connect(socket.clone())?,
-        None => calls::Server::connect(source.settings()?.node.operator_socket)?,
-    };
+    let mut server = connect(source, &calls.server)?;
     match &calls.command {
         CallsCommand::List => calls::list(out, &mut server, json),
         CallsCommand::Show { id } => {

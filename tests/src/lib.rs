@@ -12,6 +12,7 @@ pub mod audio;
 pub mod bodies;
 pub mod caller;
 pub mod certificates;
+pub mod http;
 pub mod namespace;
 pub mod peer;
 pub mod ports;

@@ -39,7 +39,10 @@ impl PortSlot {
             let is_free = |port| UdpSocket::bind(SocketAddr::new(host, port)).is_ok();
             let sip = SocketAddr::new(host, first);
             let sips = SocketAddr::new(host, first + 2);
-            let is_open = [sip, sips].iter().all(|at| TcpListener::bind(at).is_ok());
+            let http = SocketAddr::new(host, first + 3);
+            let is_open = [sip, sips, http]
+                .iter()
+                .all(|at| TcpListener::bind(at).is_ok());
             if is_open && (first..first + SIZE).all(is_free) {
                 return Self {
                     first,
@@ -53,6 +56,11 @@ impl PortSlot {
     /// The port of SIP, over UDP and TCP.
     pub const fn sip(&self) -> u16 {
         self.first
+    }
+
+    /// The port of HTTP: the TCP port beside the one after that.
+    pub const fn http(&self) -> u16 {
+        self.first + 3
     }
 
     /// The port of SIP over TLS: the TCP port beside the first of the server's media.

@@ -142,6 +142,16 @@ impl Options {
         config
     }
 
+    /// The table of HTTP: on the loopback, unless the test says otherwise.
+    fn http(&self, slot: &PortSlot) -> String {
+        let is_said =
+            |(table, line): &(&str, String)| *table == "http" && line.starts_with("listen");
+        match self.lines.iter().any(is_said) {
+            true => String::new(),
+            false => format!("listen = \"127.0.0.1:{}\"\n", slot.http()),
+        }
+    }
+
     /// The settings file.
     fn settings(&self, root: &Path, slot: &PortSlot) -> String {
         let (root, sip) = (root.display(), SocketAddr::new(self.host, slot.sip()));
@@ -172,6 +182,7 @@ impl Options {
             ),
             ("journal", "segment_size = \"4 MiB\"\n".to_owned()),
             ("recordings", format!("dir = \"{root}/recordings\"\n")),
+            ("http", self.http(slot)),
             ("lifecycle", String::new()),
             ("log", String::new()),
         ];
@@ -286,6 +297,11 @@ impl System {
     /// Where SIP is received over TLS.
     pub const fn sips(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.slot.sips())
+    }
+
+    /// Where HTTP is served, unless the test says otherwise.
+    pub fn http(&self) -> SocketAddr {
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.slot.http())
     }
 
     /// Where SIP is received by that way.

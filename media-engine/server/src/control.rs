@@ -20,6 +20,7 @@ use holdfast_sys::seqpacket::{Connection, Listener};
 use tracing::{error, info, warn};
 
 use crate::disk::chain;
+use crate::figures::{self, EngineFigures};
 
 /// Messages from signaling that may wait. It waits in the socket when they are many.
 const INBOX_MAX: usize = 1_024;
@@ -38,6 +39,10 @@ const ALONE_LONG: Duration = Duration::from_secs(5);
 pub struct Control {
     pub instance: u64,
     pub slices: Vec<ShardPorts>,
+    /// The core of each shard, in their order.
+    pub cores: Vec<u32>,
+    /// What is told of the engine as a whole.
+    pub figures: EngineFigures,
     /// One sender a shard, in their order.
     pub commands: Vec<Sender<Command>>,
     /// What the shards say, with the number of who says it.
@@ -98,7 +103,10 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
                 Ok((shard, event)) => state.handle_event(shard, event),
                 Err(_) => return Ok(()),
             },
-            recv(ticks) -> _ => state.look_after_health(),
+            recv(ticks) -> _ => {
+                state.look_after_health();
+                state.tell_figures();
+            }
             recv(stop) -> _ => return Ok(()),
         }
     }
@@ -242,7 +250,7 @@ impl State {
                     self.tell(&FromEngine::HeldDone);
                 }
             }
-            ShardEvent::Statistics(statistics) => self.statistics[shard] = statistics,
+            ShardEvent::Statistics(statistics) => self.statistics[shard] = *statistics,
         }
     }
 
@@ -259,7 +267,7 @@ impl State {
         let journal_used = self
             .statistics
             .iter()
-            .map(|s| s.journal_used_permille)
+            .map(ShardStatistics::journal_used_permille)
             .max()
             .unwrap_or(0);
         let is_full =
@@ -291,7 +299,7 @@ impl State {
             journal_used_permille: journal_used,
             streams: u32::try_from(sum(|s| s.streams)).unwrap_or(u32::MAX),
             packets: sum(|s| s.packets),
-            refused: sum(|s| s.refused),
+            refused: sum(|s| s.refused.total()),
             kernel_drops: sum(|s| s.kernel_drops),
         };
         if health.unwilling != self.health.unwilling {
@@ -311,6 +319,19 @@ impl State {
         if health != self.health {
             self.health = health;
             self.tell(&FromEngine::Health(health));
+        }
+    }
+
+    /// Tells whoever watches, where there is anybody.
+    fn tell_figures(&mut self) {
+        if self.peer.is_none() {
+            return;
+        }
+        self.tell(&FromEngine::Engine(self.control.figures.look()));
+        for shard in 0..self.statistics.len() {
+            let (core, counted) = (self.control.cores[shard], &self.statistics[shard]);
+            let told = figures::of_shard(shard as u16, core, counted);
+            self.tell(&FromEngine::Shard(told));
         }
     }
 

@@ -9,6 +9,7 @@ use holdfast_control::ShardPorts;
 use holdfast_journal::Lsn;
 use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_settings::{IngestKind, Settings};
+use holdfast_shard::IngestFigures;
 use holdfast_sys::{Ingest, IngestCounters, PassedOver, RingIngest, clock};
 use holdfast_units::{MonoTime, WallTime};
 use tracing::{debug, error, info, warn};
@@ -190,6 +191,18 @@ impl IngestWatch {
             untold: 0,
             next_word: MonoTime(0),
             held: None,
+        }
+    }
+
+    /// What has been counted until it was looked last.
+    pub fn figures(&self, ingest: &dyn Ingest) -> IngestFigures {
+        let ring = ingest.occupancy();
+        IngestFigures {
+            checksum: self.told.checksum,
+            address: self.told.foreign,
+            unreadable: self.told.unreadable,
+            closed: self.told.closed,
+            ring: ring.map(|ring| (ring.blocks as u64, ring.held as u64)),
         }
     }
 

@@ -12,6 +12,7 @@ mod control;
 mod disk;
 mod drop_rule;
 mod endings;
+mod figures;
 mod incoming;
 mod ingest;
 mod intake;
@@ -48,11 +49,13 @@ use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_rtp::{GuardConfig, SourcePolicy};
 use holdfast_settings::{LoadError, LogFormat, Settings};
 use holdfast_shard::ShardConfig;
+use holdfast_sys::clock;
 use holdfast_sys::seqpacket::Listener;
 use tracing::{error, info, warn};
 
 use crate::control::{Control, wait_until};
 use crate::drop_rule::DropRule;
+use crate::figures::EngineFigures;
 use crate::incoming::Incoming;
 use crate::ingest::ShardIngest;
 use crate::kept_blocks::KeptBlocks;
@@ -233,6 +236,15 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let control = Control {
         instance: u64::from_le_bytes(random_bytes()),
         slices,
+        cores: settings.media.cores.clone(),
+        figures: EngineFigures {
+            started: clock::wall(),
+            ingest: ingests.name,
+            disks: vec![
+                ("recordings", settings.recordings.dir.clone()),
+                ("journal", settings.journal.dir.clone()),
+            ],
+        },
         commands,
         events,
         recordings_dir: settings.recordings.dir.clone(),

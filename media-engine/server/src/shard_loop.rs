@@ -37,7 +37,7 @@ use crate::{kept_blocks, kept_sockets};
 pub const BLOCK_SIZE: usize = 1024 * 1024;
 
 /// Blocks of a shard: what the journal may hold while the disk is slow.
-const BLOCKS: usize = 64;
+pub const BLOCKS: usize = 64;
 
 /// A shard with nothing to do ticks this many times slower.
 const IDLE_TICKS: u32 = 5;
@@ -391,7 +391,10 @@ impl State {
                 // A report that does not leave is made up for by the next.
                 let _ = self.ingest.send(from_port, to, &bytes);
             }
-            Output::Event(event) => {
+            Output::Event(mut event) => {
+                if let ShardEvent::Statistics(statistics) = &mut event {
+                    statistics.ingest = self.watch.figures(self.ingest.as_ref());
+                }
                 let _ = self.events.send((self.index, event));
             }
             Output::Notice(notice) => log(self.index, &notice),

@@ -258,6 +258,11 @@ impl AssembledStream {
         self.counts.packets
     }
 
+    /// Adds the packets which had come before, and which came late.
+    pub const fn repeated_since(&self, (duplicates, late): (u64, u64)) -> (u64, u64) {
+        (duplicates + self.counts.duplicates, late + self.counts.late)
+    }
+
     /// Whether the track has a record, because a checkpoint that it was resumed from covers it.
     pub fn has(&self, record: Position) -> bool {
         record < self.from

@@ -55,6 +55,8 @@ pub struct Assembly {
     gap: Lsn,
     /// Records of streams that no recording has.
     unknown: u64,
+    /// Packets of streams that are gone which had come before, and which came late.
+    repeated: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -116,6 +118,12 @@ impl Assembly {
     /// Records of streams that no recording has.
     pub fn unknown(&self) -> u64 {
         self.unknown
+    }
+
+    /// Packets which had come before, and which came late. Looks at all streams.
+    pub fn repeated(&self) -> (u64, u64) {
+        let streams = self.streams.iter().flatten();
+        streams.fold(self.repeated, |sum, stream| stream.repeated_since(sum))
     }
 
     /// Pieces that are on their way to the disk.
@@ -395,6 +403,7 @@ impl Assembly {
 
     fn free_slot(&mut self, slot: u32) {
         if let Some(stream) = self.streams[slot as usize].take() {
+            self.repeated = stream.repeated_since(self.repeated);
             self.index_by_stream.remove(&stream.id());
             self.free.push(slot);
         }

@@ -15,6 +15,7 @@ pub struct Latencies {
     durable: Distribution,
     assembled: Distribution,
     turn: Distribution,
+    commit: Distribution,
 }
 
 /// The values of one stage since the start of the process.
@@ -33,6 +34,7 @@ impl Latencies {
             durable: Distribution::new(),
             assembled: Distribution::new(),
             turn: Distribution::new(),
+            commit: Distribution::new(),
         }
     }
 
@@ -70,6 +72,7 @@ impl Latencies {
             Stage::Durable => &mut self.durable,
             Stage::Assembled => &mut self.assembled,
             Stage::Turn => &mut self.turn,
+            Stage::Commit => &mut self.commit,
         }
     }
 }

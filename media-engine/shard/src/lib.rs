@@ -29,7 +29,7 @@ mod track_writer;
 pub use assembled::{AssembledStream, LiveCounts};
 pub use assembly::{Assembly, Finished};
 pub use disk::{DiskError, DiskOrder, DiskResult, Published};
-pub use output::{Command, Datagram, Notice, Output, ShardEvent, ShardStatistics};
+pub use output::{Command, Datagram, IngestFigures, Notice, Output, ShardEvent, ShardStatistics};
 pub use records::{decode_stream, encode_recording};
 pub use saved::{Checkpoint, ReadSavedError, SavedRecording, StreamCheckpoint};
 pub use shard::{Shard, ShardConfig};

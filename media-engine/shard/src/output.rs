@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use holdfast_control::{Document, FromEngine, Recording, Unwilling};
+use holdfast_journal::Occupancy;
+use holdfast_rtp::Refused;
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 use crate::disk::{DiskError, DiskOrder};
@@ -87,7 +89,7 @@ pub enum ShardEvent {
     /// All that the shard holds has been told.
     HeldDone,
     /// How the shard is.
-    Statistics(ShardStatistics),
+    Statistics(Box<ShardStatistics>),
 }
 
 /// How a shard is. Counts are since the start of the process.
@@ -99,18 +101,53 @@ pub struct ShardStatistics {
     pub recordings: u64,
     /// Datagrams that went into the journal.
     pub packets: u64,
-    /// Datagrams refused by the guards.
-    pub refused: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Datagrams refused by the guards, those of streams that have ended included.
+    pub refused: Refused,
+    /// Datagrams that had come before.
+    pub duplicates: u64,
+    /// Datagrams that came after one with a higher sequence number.
+    pub late: u64,
     /// Datagrams to ports that no stream has.
     pub strays: u64,
     /// Datagrams that the kernel dropped.
     pub kernel_drops: u64,
     /// Datagrams that the journal did not take.
     pub unwritten: u64,
-    /// Use of the journal, 0–1,000.
-    pub journal_used_permille: u16,
+    /// How full the journal is.
+    pub journal: Occupancy,
+    /// Commits of the journal that succeeded.
+    pub commits: u64,
+    /// What of the journal failed.
+    pub journal_failures: u64,
     /// Whether the journal takes nothing at present.
     pub journal_failing: bool,
+    /// What is counted before the shard; the shell fills it in.
+    pub ingest: IngestFigures,
+}
+
+/// What the ingest of a shard counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestFigures {
+    /// Datagrams with a wrong checksum.
+    pub checksum: u64,
+    /// Datagrams for an address that their port is not open at.
+    pub address: u64,
+    /// Packets that are no whole datagram.
+    pub unreadable: u64,
+    /// Datagrams to ports that are not open.
+    pub closed: u64,
+    /// Blocks of the rings, and how many of them are held; `None` without rings.
+    pub ring: Option<(u64, u64)>,
+}
+
+impl ShardStatistics {
+    /// Use of the journal, 0–1,000.
+    pub fn journal_used_permille(&self) -> u16 {
+        let used = self.journal.segments_used * 1_000 / self.journal.segments_max.max(1);
+        u16::try_from(used).unwrap_or(1_000)
+    }
 }
 
 /// Something that the log should say.

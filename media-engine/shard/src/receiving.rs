@@ -126,6 +126,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                 refused: *live.refused(),
                 kernel_drops: live.kernel_drops,
             };
+            self.refused_before.add(&counts.refused);
             self.ended_counts.insert(stream.id, counts);
             self.close_all(&live.desired);
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use holdfast_control::{DocumentName, FromEngine, ShardPorts, Stage, Unwilling};
 use holdfast_journal::{Committed, Full, Lsn, NewRecord, Writer};
-use holdfast_rtp::GuardConfig;
+use holdfast_rtp::{GuardConfig, Refused};
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
 use crate::assembled::LiveCounts;
@@ -93,6 +93,8 @@ pub struct Shard<B> {
     reported_at: MonoTime,
     next_housekeeping: MonoTime,
     statistics: ShardStatistics,
+    /// Refused by streams that have ended.
+    pub(crate) refused_before: Refused,
     journal_failing: bool,
     /// The journal keeps what it has from here on, though the tracks have it too.
     kept_from: Lsn,
@@ -151,6 +153,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             reported_at: now,
             next_housekeeping: now,
             statistics: ShardStatistics::default(),
+            refused_before: Refused::default(),
             journal_failing: false,
             kept_from: Lsn(u64::MAX),
             config,
@@ -239,6 +242,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                     stream.packets += 1;
                 }
                 self.statistics.packets += 1;
+                self.statistics.octets += bytes.len() as u64;
             }
             Err(_) => self.handle_unwritten(pair, arrival),
         }
@@ -326,6 +330,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         result: Result<Option<B>, holdfast_journal::Failure<B>>,
     ) {
         self.journal.handle_completion(now, ticket, result);
+        if let Some(took) = self.journal.poll_commit() {
+            self.statistics.commits += 1;
+            self.latencies.record(Stage::Commit, took);
+        }
         self.take_committed(now);
         self.confirm();
     }
@@ -382,6 +390,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.write_given_up(now, wall);
         self.journal.handle_timeout(now);
         while let Some(event) = self.journal.poll_event() {
+            self.statistics.journal_failures += u64::from(event.is_failure());
             self.outputs
                 .push_back(Output::Notice(Notice::Journal(event)));
         }

@@ -60,6 +60,15 @@ pub struct IngestCounters {
     pub kernel_freezes: u64,
 }
 
+/// How full the rings of a shard are, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingOccupancy {
+    /// Blocks there are.
+    pub blocks: usize,
+    /// Blocks that were read and are not released.
+    pub held: usize,
+}
+
 /// What a shard receives by, and what its receiver reports leave by.
 ///
 /// Everything after it is the same code, whichever ingest runs. It never blocks.
@@ -118,6 +127,11 @@ pub trait Ingest {
     /// A handle of the socket of a port, for whoever is to keep it; `None` where there is none, or it
     /// is of no use to another process.
     fn socket(&self, _port: u16) -> Option<SharedSocket> {
+        None
+    }
+
+    /// How full the kernel's rings are; `None` where there are none.
+    fn occupancy(&self) -> Option<RingOccupancy> {
         None
     }
 

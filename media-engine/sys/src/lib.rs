@@ -14,7 +14,9 @@ mod shared_blocks;
 mod udp;
 mod words;
 
-pub use ingest::{ARRIVALS_TOGETHER, Arrival, Drops, Ingest, IngestCounters, SharedSocket};
+pub use ingest::{
+    ARRIVALS_TOGETHER, Arrival, Drops, Ingest, IngestCounters, RingOccupancy, SharedSocket,
+};
 pub use ring::{
     PassedOver, PortSlice, RETIRE_AFTER, RetireGuard, RetiredRings, RingError, RingGeometry,
     RingIngest, RingInterface, RingSetup, SuspectBlock,

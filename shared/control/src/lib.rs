@@ -10,13 +10,16 @@
 //! It refuses to be a place for calls or packets: what the engine does not need to receive and
 //! store media travels as an opaque document.
 //!
-//! [`operator`] is a protocol of its own, between the signaling process and whoever operates it.
+//! [`operator`] and [`status`] are a protocol of their own, between the signaling process and whoever
+//! operates it.
 
 pub mod frame;
 pub mod fuzz;
 pub mod limits;
 mod message;
 pub mod operator;
+pub mod statistics;
+pub mod status;
 
 pub use frame::{DecodeError, EncodeError, decode, encode};
 pub use message::{
@@ -24,3 +27,4 @@ pub use message::{
     Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts, Stage,
     StageLatency, Stream, StreamMode, ToEngine, Unwilling,
 };
+pub use statistics::{EngineStatistics, ShardStatistics};

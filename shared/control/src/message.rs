@@ -9,6 +9,7 @@ use holdfast_units::{RecordingId, StreamId, WallTime};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::DOCUMENT_NAME_SIZE_MAX;
+use crate::statistics::{EngineStatistics, ShardStatistics};
 
 /// What signaling tells the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,10 @@ pub enum FromEngine {
     Health(Health),
     /// How long things took in one stage of one shard since the start of the engine.
     Latency(StageLatency),
+    /// Numbers of the engine as a whole, once a second.
+    Engine(EngineStatistics),
+    /// Numbers of one shard, once a second.
+    Shard(ShardStatistics),
 }
 
 /// What is timed.
@@ -84,11 +89,19 @@ pub enum Stage {
     Assembled,
     /// A turn of the shard, without the rest after it.
     Turn,
+    /// A commit of the journal, from its first write until the disk has all of it; one value each.
+    Commit,
 }
 
 impl Stage {
     /// All of them, in the order of a packet's way.
-    pub const ALL: [Self; 4] = [Self::Seen, Self::Durable, Self::Assembled, Self::Turn];
+    pub const ALL: [Self; 5] = [
+        Self::Seen,
+        Self::Commit,
+        Self::Durable,
+        Self::Assembled,
+        Self::Turn,
+    ];
 
     /// Its name: one word in lower case.
     pub const fn name(self) -> &'static str {
@@ -97,6 +110,7 @@ impl Stage {
             Self::Durable => "durable",
             Self::Assembled => "assembled",
             Self::Turn => "turn",
+            Self::Commit => "commit",
         }
     }
 }

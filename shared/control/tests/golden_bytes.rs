@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use holdfast_control::statistics::RingStatistics;
 use holdfast_control::{
-    DecodeError, Document, DocumentName, FromEngine, Health, Life, Recording, ShardPorts, Stage,
-    StageLatency, Stream, StreamMode, ToEngine, decode, encode, frame,
+    DecodeError, Document, DocumentName, EngineStatistics, FromEngine, Health, Life, Recording,
+    ShardPorts, ShardStatistics, Stage, StageLatency, Stream, StreamMode, ToEngine, decode, encode,
+    frame,
 };
 use holdfast_manifest::Codec;
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -47,13 +49,13 @@ fn recording() -> ToEngine {
 }
 
 #[test]
-fn golden_bytes_of_version_2() {
+fn golden_bytes_of_version_3() {
     assert_eq!(
         frame::VERSION,
-        2,
+        3,
         "new golden files belong to a new version"
     );
-    let golden: &[u8] = include_bytes!("golden/recording_v2.bin");
+    let golden: &[u8] = include_bytes!("golden/recording_v3.bin");
     let encoded = encode(&recording()).unwrap();
     assert_eq!(encoded, golden);
     assert_eq!(decode::<ToEngine>(golden).unwrap(), recording());
@@ -73,6 +75,18 @@ fn engine_messages_round_trip() {
         FromEngine::Health(Health {
             packets: 5,
             ..Health::default()
+        }),
+        FromEngine::Engine(EngineStatistics {
+            ingest: "udp".into(),
+            ..EngineStatistics::default()
+        }),
+        FromEngine::Shard(ShardStatistics {
+            shard: 1,
+            ring: Some(RingStatistics {
+                blocks: 64,
+                held: 3,
+            }),
+            ..ShardStatistics::default()
         }),
         FromEngine::Latency(StageLatency {
             shard: 1,

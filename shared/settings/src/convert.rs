@@ -14,7 +14,7 @@ use crate::settings::{
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
     SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
-use crate::{clash, limits, peers, sip_limits, store};
+use crate::{clash, http, limits, peers, sip_limits, store};
 
 /// Checks everything that needs no machine.
 pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
@@ -34,6 +34,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let media = media(&mut checker, &raw.media, sip.max_calls);
     let journal = journal(&mut checker, &raw.journal, &node.state_dir);
     let recordings = recordings(&mut checker, &raw.recordings);
+    let http = http::http(&mut checker, &raw.http);
     let lifecycle = lifecycle(&mut checker, &raw.lifecycle);
     let log = log(&mut checker, &raw.log);
 
@@ -42,6 +43,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     clash::recordings(&mut checker, &raw.recordings, &recordings);
     clash::folders(&mut checker, &raw, &node, &store, &journal, &recordings);
     clash::listeners(&mut checker, &raw.sip, &sip);
+    http::clashes(&mut checker, &raw.http, &http, &sip);
     clash::identities(&mut checker, &raw, &sip, &tls, &digest, &peers);
     SettingsError::unless_none(checker.into_problems())?;
     Ok(Settings {
@@ -55,6 +57,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
         media,
         journal,
         recordings,
+        http,
         lifecycle,
         log,
         raw,
@@ -184,7 +187,7 @@ fn sip_listen(checker: &mut Checker<'_>, raw: &[String]) -> Vec<SipListen> {
     listen
 }
 
-fn listen_address(text: &str) -> Option<SocketAddr> {
+pub(crate) fn listen_address(text: &str) -> Option<SocketAddr> {
     let address: SocketAddr = text.parse().ok()?;
     (address.port() != 0 && !is_many(address.ip())).then_some(address)
 }

@@ -35,6 +35,46 @@ pub struct TlsFiles {
     pub expires_at: i64,
 }
 
+/// What `[http]` names, read and found good.
+pub struct HttpFiles {
+    /// Certificates with the key of the first, and when that expires, in seconds since 1970.
+    pub identity: Option<(CertifiedKey, i64)>,
+    /// What requests have to bear.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for HttpFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpFiles").finish_non_exhaustive()
+    }
+}
+
+/// Where a certificate and its key are named: key, the text there, and the path.
+struct Names<'a> {
+    certificate: (&'static str, &'a str, Option<&'a Path>),
+    key: (&'static str, &'a str, Option<&'a Path>),
+}
+
+impl<'a> Names<'a> {
+    fn of_sip(settings: &'a Settings) -> Self {
+        let (raw, tls) = (&settings.raw.tls, &settings.tls);
+        let certificate = tls.certificate.as_deref();
+        Self {
+            certificate: ("tls.certificate", &raw.certificate, certificate),
+            key: ("tls.key", &raw.key, tls.key.as_deref()),
+        }
+    }
+
+    fn of_http(settings: &'a Settings) -> Self {
+        let (raw, http) = (&settings.raw.http, &settings.http);
+        let certificate = http.certificate.as_deref();
+        Self {
+            certificate: ("http.certificate", &raw.certificate, certificate),
+            key: ("http.key", &raw.key, http.key.as_deref()),
+        }
+    }
+}
+
 /// A line of the credentials file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -60,19 +100,31 @@ impl Settings {
             return Ok(None);
         }
         let mut reader = Reader::new(self);
-        let certificate = reader.certificate(now);
-        let key = reader.key();
+        let own = reader.identity(now, &Names::of_sip(self));
         let authorities = reader.authorities();
-        let files = match (certificate, key) {
-            (Some((chain, expires_at)), Some(key)) => {
-                reader.pair(chain, key).map(|(identity, key)| TlsFiles {
-                    identity,
-                    key,
-                    authorities,
-                    expires_at,
-                })
-            }
-            _ => None,
+        let files = own.map(|(identity, key, expires_at)| TlsFiles {
+            identity,
+            key,
+            authorities,
+            expires_at,
+        });
+        SettingsError::unless_none(reader.checker.into_problems())?;
+        Ok(files)
+    }
+
+    /// Reads certificate, key and token of `[http]`. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, is not what it should be, does not go with another or has
+    /// expired.
+    pub fn read_http(&self, now: i64) -> Result<HttpFiles, SettingsError> {
+        let mut reader = Reader::new(self);
+        let files = HttpFiles {
+            identity: reader
+                .identity(now, &Names::of_http(self))
+                .map(|(identity, _, expires_at)| (identity, expires_at)),
+            token: reader.token(),
         };
         SettingsError::unless_none(reader.checker.into_problems())?;
         Ok(files)
@@ -175,11 +227,47 @@ impl<'a> Reader<'a> {
         Vec::new()
     }
 
-    /// Our certificate and those behind it, and when the first expires.
-    fn certificate(&mut self, now: i64) -> Option<(Vec<CertificateDer<'static>>, i64)> {
+    /// Certificates with the key of the first, the key as it was read, and when the first expires.
+    fn identity(
+        &mut self,
+        now: i64,
+        names: &Names<'_>,
+    ) -> Option<(CertifiedKey, PrivateKeyDer<'static>, i64)> {
+        let certificate = self.certificate(now, names.certificate);
+        let key = self.key(names.key);
+        let (chain, expires_at) = certificate?;
+        let (identity, key) = self.pair(chain, key?, names)?;
+        Some((identity, key, expires_at))
+    }
+
+    fn token(&mut self) -> Option<String> {
         let settings = self.settings;
-        let path = settings.tls.certificate.as_deref()?;
-        let (key, text) = ("tls.certificate", &settings.raw.tls.certificate);
+        let path = settings.http.token_file.as_deref()?;
+        let (key, text) = ("http.token_file", &settings.raw.http.token_file);
+        let octets = self.read(key, text, path, Audience::Few)?;
+        let content = String::from_utf8_lossy(&octets);
+        let token = content.trim();
+        let is_fit = token.bytes().all(|octet| octet.is_ascii_graphic());
+        if is_fit && limits::HTTP_TOKEN_LENGTH.contains(&token.len()) {
+            return Some(token.to_owned());
+        }
+        let (from, to) = (
+            limits::HTTP_TOKEN_LENGTH.start(),
+            limits::HTTP_TOKEN_LENGTH.end(),
+        );
+        let lack = format!("it is no line of {from} to {to} printable characters");
+        let remedy = format!("openssl rand -hex 32 > {}", path.display());
+        self.checker.not_here(key, quoted(text), lack, remedy);
+        None
+    }
+
+    /// Our certificate and those behind it, and when the first expires.
+    fn certificate(
+        &mut self,
+        now: i64,
+        (key, text, path): (&str, &str, Option<&Path>),
+    ) -> Option<(Vec<CertificateDer<'static>>, i64)> {
+        let path = path?;
         let chain = self.certificates(key, text, path);
         let Ok((_, own)) = X509Certificate::from_der(chain.first()?) else {
             let lack = "its first certificate cannot be read";
@@ -202,10 +290,11 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn key(&mut self) -> Option<PrivateKeyDer<'static>> {
-        let settings = self.settings;
-        let path = settings.tls.key.as_deref()?;
-        let (key, text) = ("tls.key", &settings.raw.tls.key);
+    fn key(
+        &mut self,
+        (key, text, path): (&str, &str, Option<&Path>),
+    ) -> Option<PrivateKeyDer<'static>> {
+        let path = path?;
         let octets = self.read(key, text, path, Audience::Few)?;
         let (lack, remedy) = match PrivateKeyDer::from_pem_slice(&octets) {
             Ok(found) => return Some(found),
@@ -227,22 +316,21 @@ impl<'a> Reader<'a> {
         &mut self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
+        names: &Names<'_>,
     ) -> Option<(CertifiedKey, PrivateKeyDer<'static>)> {
-        let text = quoted(&self.settings.raw.tls.key);
+        let (name, text) = (names.key.0, quoted(names.key.1));
         let Ok(signing) = any_supported_type(&key) else {
             let lack = "a key of this kind cannot be used";
             let remedy = "use ECDSA with P-256 or P-384, Ed25519, or RSA with 2048 bits or more";
-            self.checker.not_here("tls.key", text, lack, remedy);
+            self.checker.not_here(name, text, lack, remedy);
             return None;
         };
         let pair = CertifiedKey::new(chain, signing);
         if pair.keys_match().is_err() {
-            let lack = format!(
-                "it does not belong to tls.certificate = {}",
-                quoted(&self.settings.raw.tls.certificate)
-            );
+            let (certificate, of) = (names.certificate.0, quoted(names.certificate.1));
+            let lack = format!("it does not belong to {certificate} = {of}");
             let remedy = "name the key that the first certificate there was issued for";
-            self.checker.not_here("tls.key", text, lack, remedy);
+            self.checker.not_here(name, text, lack, remedy);
             return None;
         }
         Some((pair, key))

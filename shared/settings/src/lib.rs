@@ -14,6 +14,7 @@ mod convert;
 mod document;
 #[cfg(feature = "files")]
 mod files;
+mod http;
 pub mod limits;
 #[cfg(feature = "machine")]
 mod local;
@@ -27,14 +28,14 @@ mod sip_limits;
 mod store;
 
 #[cfg(feature = "files")]
-pub use files::{Credential, TlsFiles};
+pub use files::{Credential, HttpFiles, TlsFiles};
 #[cfg(feature = "machine")]
 pub use local::{LoadError, LocalMachine, load, read};
 pub use machine::Machine;
 pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};
 pub use settings::{
-    Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, IngestKind, Journal,
+    Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, Http, IngestKind, Journal,
     KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress, MediaInterface, Names,
     Node, Peer, PlainInvite, PortRange, Prefix, Recordings, Settings, Sip, SipLimits, SipListen,
     SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,

@@ -125,6 +125,12 @@ pub const PUBLISH_THREADS: RangeInclusive<u32> = 1..=32;
 /// Fill of a disk.
 pub const DISK_FILL: RangeInclusive<u8> = 50..=99;
 
+/// Open connections of HTTP: dashboards and scripts, not crowds.
+pub const HTTP_CONNECTIONS: RangeInclusive<u32> = 1..=10_000;
+/// Characters of the token that requests of HTTP bear: as many as 128 random bits in hexadecimal
+/// digits, at least half of them.
+pub const HTTP_TOKEN_LENGTH: RangeInclusive<usize> = 16..=512;
+
 /// Time a clean stop may take.
 pub const SHUTDOWN_TIMEOUT: RangeInclusive<Duration> = seconds(1)..=seconds(600);
 

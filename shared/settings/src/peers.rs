@@ -150,7 +150,7 @@ fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip) -> Peer {
 }
 
 /// The empty text names no file.
-fn file(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<PathBuf> {
+pub(crate) fn file(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| path(checker, key, text))
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct RawSettings {
     pub media: RawMedia,
     pub journal: RawJournal,
     pub recordings: RawRecordings,
+    pub http: RawHttp,
     pub lifecycle: RawLifecycle,
     pub log: RawLog,
     /// Behind the tables: that is where TOML has arrays of tables.
@@ -145,6 +146,16 @@ pub(crate) struct RawRecordings {
     pub disk_critical_watermark: String,
     pub when_critical: String,
     pub publish_threads: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHttp {
+    pub listen: String,
+    pub certificate: String,
+    pub key: String,
+    pub token_file: String,
+    pub connections_max: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -311,6 +322,18 @@ impl Default for RawRecordings {
             disk_critical_watermark: "97 %".to_owned(),
             when_critical: "stop-new".to_owned(),
             publish_threads: 1,
+        }
+    }
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            certificate: String::new(),
+            key: String::new(),
+            token_file: String::new(),
+            connections_max: 64,
         }
     }
 }

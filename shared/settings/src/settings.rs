@@ -34,6 +34,8 @@ pub struct Settings {
     pub journal: Journal,
     /// Recordings in progress and published.
     pub recordings: Recordings,
+    /// What is asked of the running server by HTTP.
+    pub http: Http,
     /// Start and stop.
     pub lifecycle: Lifecycle,
     /// What is logged, and how.
@@ -476,6 +478,21 @@ pub enum WhenCritical {
     StopNew,
     /// Packets that are kept although their audio is rendered.
     DropPacketsFirst,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens; `None` nowhere. Never beyond the loopback without a token.
+    pub listen: Option<SocketAddr>,
+    /// Certificate chain, PEM, our own first; `None`: HTTP without TLS.
+    pub certificate: Option<PathBuf>,
+    /// Its private key; there is one where there is a certificate.
+    pub key: Option<PathBuf>,
+    /// The file with the token that requests have to bear; `None`: none is asked for.
+    pub token_file: Option<PathBuf>,
+    /// Open connections.
+    pub connections_max: u32,
 }
 
 /// `[lifecycle]`

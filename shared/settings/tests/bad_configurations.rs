@@ -47,8 +47,8 @@ fn unknown_keys_name_the_nearest_known_one() {
             "line 1: tick: no such key; did you mean media.tick?",
         ),
         (
-            "[http]\nkey = 1",
-            "line 1: http: no such key; `holdfast config default` lists all",
+            "[xyzzy]\nkey = 1",
+            "line 1: xyzzy: no such key; `holdfast config default` lists all",
         ),
         (
             "[sip]\ntcp_connections_max = 1",

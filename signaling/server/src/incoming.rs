@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use holdfast_control::FromEngine;
 use holdfast_control::operator::{Answer, Command};
+use holdfast_control::status::{Question, Reply};
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::stream::BrokenStream;
 use holdfast_sip::{Flow, FlowInfo, Transport};
@@ -58,6 +59,11 @@ pub enum Incoming {
     StoreAway(String),
     /// It can again.
     StoreBack,
+    /// Somebody wants to know how the server is.
+    Ask {
+        question: Question,
+        answer: oneshot::Sender<Reply>,
+    },
     /// An operator wants something done.
     Command {
         command: Command,

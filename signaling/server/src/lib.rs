@@ -6,6 +6,7 @@
 
 mod clock;
 mod engine_link;
+mod http;
 mod incoming;
 mod lifeline;
 mod limits;
@@ -15,7 +16,9 @@ mod recorder_config;
 mod server;
 mod tcp;
 mod tls;
+mod traffic;
 mod udp;
+mod watch;
 
 pub use server::{Reloader, Server, StartError};
 pub use tls::TlsError;

@@ -46,6 +46,20 @@ pub const OPERATORS_MAX: usize = 16;
 
 /// Silence after which an operator's connection is closed.
 pub const OPERATOR_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a request of HTTP waits for the recorder.
+pub const HTTP_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the head of a request may take to arrive, and a TLS handshake.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// Octets of the head of a request.
+pub const HTTP_HEAD_SIZE_MAX: usize = 16 * 1024;
+/// Octets of the body of a request: none of ours has one.
+pub const HTTP_BODY_SIZE_MAX: usize = 16 * 1024;
+/// How long a reader may take nothing of what it asked for.
+pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);
+/// Pause between two attempts to listen.
+pub const HTTP_RETRY: Duration = Duration::from_secs(2);
+
 /// Days before our certificate expires from which on starts and reloads warn.
 pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
+use holdfast_control::status::Status;
 use holdfast_recording::admission::Bucket;
 use holdfast_recording::recorder::{Notice, Statistics};
 use holdfast_units::MonoTime;
@@ -17,6 +18,8 @@ pub struct Log {
     lines: Bucket,
     /// Lines that were left out since the last counts.
     left_out: u64,
+    /// Lines that were left out before these.
+    left_out_before: u64,
     handshakes_failed: u64,
     connections_refused: u64,
     connections_displaced: u64,
@@ -27,6 +30,7 @@ impl Default for Log {
         Self {
             lines: Bucket::new(MonoTime::ZERO, PEER_LINES_PER_SECOND, PEER_LINES_BURST),
             left_out: 0,
+            left_out_before: 0,
             handshakes_failed: 0,
             connections_refused: 0,
             connections_displaced: 0,
@@ -84,9 +88,19 @@ impl Log {
             handshakes_failed = self.handshakes_failed,
             connections_refused = self.connections_refused,
             connections_displaced = self.connections_displaced,
-            lines_left_out = std::mem::take(&mut self.left_out),
+            lines_left_out = self.left_out,
             "refused"
         );
+        self.left_out_before += std::mem::take(&mut self.left_out);
+    }
+
+    /// The part of a status that is known here.
+    pub fn tell(&self, status: &mut Status) {
+        let connections = &mut status.connections;
+        connections.handshakes_failed = self.handshakes_failed;
+        connections.refused = self.connections_refused;
+        connections.displaced = self.connections_displaced;
+        status.sip.lines_left_out = self.left_out_before + self.left_out;
     }
 
     fn has_room(&mut self, now: MonoTime) -> bool {

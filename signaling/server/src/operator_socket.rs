@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_control::operator::{Answer, COMMAND_SIZE_MAX, Command, from_line, to_line};
+use holdfast_control::status::{Question, Reply};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
@@ -110,16 +111,28 @@ async fn serve(stream: UnixStream, inbox: &Sender<Incoming>) -> io::Result<()> {
             return Ok(());
         }
         let is_whole = line.ends_with(b"\n");
-        let answer = match is_whole {
-            true => answer(&line, inbox).await,
-            false => Answer::Malformed {
+        let answer = match (is_whole, from_line::<Question>(&line)) {
+            (true, Ok(question)) => to_line(&reply(question, inbox).await),
+            (true, Err(_)) => to_line(&answer(&line, inbox).await),
+            (false, _) => to_line(&Answer::Malformed {
                 text: format!("a command is one line of at most {COMMAND_SIZE_MAX} octets"),
-            },
+            }),
         };
-        timeout(WRITE_TIMEOUT, writer.write_all(&to_line(&answer))).await??;
+        timeout(WRITE_TIMEOUT, writer.write_all(&answer)).await??;
         if !is_whole {
             return Ok(());
         }
+    }
+}
+
+async fn reply(question: Question, inbox: &Sender<Incoming>) -> Reply {
+    let (answer, answered) = oneshot::channel();
+    let asked = inbox.send(Incoming::Ask { question, answer }).await;
+    match (asked, answered.await) {
+        (Ok(()), Ok(reply)) => reply,
+        (Err(_), _) | (_, Err(_)) => Reply::Malformed {
+            text: "the process is ending".to_owned(),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ mod connections;
 mod keeping;
 mod receiving;
 mod sending;
+mod status;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,13 +25,16 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::engine_link::{self, EngineSender};
+use crate::http::Http;
 use crate::incoming::Incoming;
 use crate::lifeline::Lifelines;
 use crate::limits::{CERTIFICATE_WARNING_DAYS, INBOX_MAX, STATISTICS_INTERVAL, TURN_BUDGET};
 use crate::notices::Log;
 use crate::tcp;
 use crate::tls::{Tls, TlsError};
+use crate::traffic::Way;
 use crate::udp::UdpPort;
+use crate::watch::Watch;
 use crate::{chain, operator_socket, recorder_config};
 use connections::Connection;
 use receiving::{accept, receive};
@@ -57,6 +61,9 @@ pub enum StartError {
     /// A file that the settings name cannot be used.
     #[error("a file that the settings name cannot be used")]
     Files(#[from] SettingsError),
+    /// The files of `[http]` do not go together.
+    #[error("the files of [http] cannot be used")]
+    Http(#[source] rustls::Error),
     /// The files of `[tls]` do not go together.
     #[error("the files of [tls] cannot be used")]
     Tls(#[from] TlsError),
@@ -98,6 +105,11 @@ pub struct Server {
     engine: Option<EngineSender>,
     lifelines: Lifelines,
     log: Log,
+    watch: Watch,
+    http: Http,
+    started: WallTime,
+    /// Told to stop.
+    is_stopping: bool,
     /// Datagrams that were nothing like SIP.
     junk: Rc<Cell<u64>>,
     settings: Settings,
@@ -115,6 +127,7 @@ impl Server {
         // Before anything is taken from the process before: with bad files this one does not run.
         let tls = read_tls(settings, clock.wall())?;
         let credentials = recorder_config::credentials(settings)?;
+        let http_files = settings.read_http(unix_seconds(clock.wall()))?;
         let mut secret = [0; 8];
         getrandom::fill(&mut secret).map_err(|_| StartError::Random)?;
         let control_socket = &settings.node.control_socket;
@@ -153,7 +166,12 @@ impl Server {
         let bounds = &settings.sip.limits;
         let mut recorder = Recorder::new(config, Box::new(SystemEntropy), clock.wall());
         let keeper = keeping::open(settings, clock, &mut recorder, sender.clone())?;
+        let http = Http::new(settings, http_files, sender.clone()).map_err(StartError::Http)?;
         Ok(Self {
+            watch: Watch::default(),
+            http,
+            started: clock.wall(),
+            is_stopping: false,
             clock,
             recorder,
             // Flows of the UDP sockets are their numbers.
@@ -229,6 +247,7 @@ impl Server {
                 () = &mut stop, if stopped_at.is_none() => {
                     info!("ending all calls");
                     stopped_at = Some(self.clock.now());
+                    self.is_stopping = true;
                     self.recorder.begin_shutdown(self.clock.now(), self.clock.wall());
                 }
                 Some(incoming) = self.inbox.recv() => {
@@ -263,6 +282,7 @@ impl Server {
         }
         let path = self.settings.node.control_socket.clone();
         tokio::task::spawn_local(engine_link::run(path, self.setup.inbox.clone()));
+        self.http.start();
         let path = self.settings.node.operator_socket.clone();
         tokio::task::spawn_local(operator_socket::run(path, self.setup.inbox.clone()));
     }
@@ -282,6 +302,7 @@ impl Server {
         match incoming {
             Incoming::Message { flow, info, bytes } => {
                 self.crowd.handle_message(flow);
+                self.watch.traffic.count(Way::Received, &bytes);
                 self.recorder.handle_sip(now, wall, flow, &info, &bytes);
             }
             Incoming::Broken { flow, info, broken } => {
@@ -305,18 +326,30 @@ impl Server {
                 self.recorder.handle_flow_closed(now, wall, flow);
             }
             Incoming::Unsent(owner) => self.recorder.handle_transport_error(now, wall, owner),
-            Incoming::EngineUp(sender) => self.engine = Some(sender),
-            Incoming::Engine(message) => self.recorder.handle_engine(now, wall, message),
+            Incoming::EngineUp(sender) => {
+                self.engine = Some(sender);
+                self.watch.handle_engine_up();
+            }
+            Incoming::Engine(message) => {
+                self.watch.handle_engine(&message);
+                self.recorder.handle_engine(now, wall, message);
+            }
             Incoming::Saved(ticket) => self.recorder.handle_saved(now, wall, ticket),
             Incoming::StoreAway(why) => {
                 error!(why, "the state of calls cannot be saved");
+                self.watch.handle_store_away(why);
                 self.recorder.handle_store_away(now, wall);
             }
-            Incoming::StoreBack => self.recorder.handle_store_back(now, wall),
+            Incoming::StoreBack => {
+                self.watch.handle_store_back();
+                self.recorder.handle_store_back(now, wall);
+            }
             Incoming::EngineGone => {
                 self.engine = None;
+                self.watch.handle_engine_gone();
                 self.recorder.handle_engine_gone(now, wall);
             }
+            Incoming::Ask { question, answer } => self.answer(question, answer),
             // Where nobody waits for the answer any more, the command stands all the same.
             Incoming::Command { command, answer } => {
                 let _ = answer.send(self.recorder.handle_command(now, wall, command));
@@ -368,6 +401,10 @@ impl Server {
     fn read_again(&mut self) -> Result<(), StartError> {
         let tls = read_tls(&self.settings, self.clock.wall())?;
         let credentials = recorder_config::credentials(&self.settings)?;
+        let http_files = self.settings.read_http(unix_seconds(self.clock.wall()))?;
+        self.http
+            .replace_files(http_files)
+            .map_err(StartError::Http)?;
         self.setup.tls = tls;
         self.recorder.replace_credentials(credentials);
         Ok(())
@@ -375,7 +412,7 @@ impl Server {
 }
 
 fn read_tls(settings: &Settings, now: WallTime) -> Result<Option<Tls>, StartError> {
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+    let seconds = unix_seconds(now);
     let Some(files) = settings.read_tls(seconds)? else {
         return Ok(None);
     };
@@ -384,6 +421,10 @@ fn read_tls(settings: &Settings, now: WallTime) -> Result<Option<Tls>, StartErro
         warn!(days_left, "tls.certificate expires soon");
     }
     Ok(Some(Tls::new(settings, files)?))
+}
+
+fn unix_seconds(at: WallTime) -> i64 {
+    i64::try_from(at.unix_seconds()).unwrap_or(i64::MAX)
 }
 
 const fn transport_of(listen: &SipListen) -> Transport {

@@ -26,6 +26,8 @@ pub struct Tls {
     pub client: Option<Arc<ClientConfig>>,
     /// Names of which a peer that we connect to must have one; `None`: any.
     pub names: Option<Arc<[String]>>,
+    /// When our certificate expires, in seconds since 1970.
+    pub expires_at: i64,
 }
 
 /// Why the files cannot be used together.
@@ -85,6 +87,7 @@ impl Tls {
             server: Arc::new(server),
             client,
             names,
+            expires_at: files.expires_at,
         })
     }
 

@@ -47,6 +47,7 @@ fn bind(socket: &Path) -> (Server, std::net::SocketAddr, std::net::SocketAddr) {
     settings.store.path = socket.with_file_name("dialogs.sqlite");
     settings.node.control_socket = PathBuf::from(socket);
     settings.node.operator_socket = socket.with_file_name("operator.sock");
+    settings.http.listen = None;
     let address = "0.0.0.0:0".parse().unwrap();
     settings.sip.listen = vec![
         SipListen {

@@ -192,7 +192,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
         // The next ones begin so much earlier. A slow one is remembered for some time.
         let slowest = self.lead.saturating_sub(self.lead / LEAD_DECAY);
         let most = self.config.commit_interval / 2;
-        self.lead = now.since(began).max(slowest).min(most);
+        let took = now.since(began);
+        self.took = Some(took);
+        self.lead = took.max(slowest).min(most);
         self.failures = 0;
         self.rest = Duration::ZERO;
         if std::mem::take(&mut self.failed) {

@@ -72,6 +72,8 @@ pub struct Writer<B> {
     deadline: Option<MonoTime>,
     /// How long a commit takes, of late.
     lead: Duration,
+    /// How long the last commit took, until that is polled.
+    took: Option<Duration>,
     /// A segment is not asked for before this.
     retry_at: Option<MonoTime>,
     outstanding: Vec<(Ticket, Task)>,
@@ -121,6 +123,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
             wanted: false,
             deadline: None,
             lead: Duration::ZERO,
+            took: None,
             retry_at: None,
             outstanding: Vec::with_capacity(BLOCKS_MAX + config.segments_max),
             next_ticket: 0,
@@ -362,6 +365,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Writer<B> {
     /// Whether the disk failed too often in a row, and no commit has succeeded since.
     pub const fn is_failed(&self) -> bool {
         self.failed
+    }
+
+    /// How long the last commit took, from its beginning until the disk had all of it; once each.
+    pub const fn poll_commit(&mut self) -> Option<Duration> {
+        self.took.take()
     }
 
     /// How full the journal is.

@@ -119,6 +119,18 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether something was asked of the disk that it did not do.
+    pub const fn is_failure(&self) -> bool {
+        match self {
+            Self::SegmentFailed { .. } | Self::OpenFailed { .. } | Self::DeleteFailed { .. } => {
+                true
+            }
+            Self::Failed { .. } | Self::Recovered { .. } => false,
+        }
+    }
+}
+
 /// A record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal takes no record: {reason}")]

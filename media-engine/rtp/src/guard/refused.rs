@@ -120,6 +120,13 @@ impl Refused {
             .filter(|row| row.1 > 0)
     }
 
+    /// Takes what others have counted.
+    pub fn add(&mut self, other: &Self) {
+        for (slot, count) in self.counts.iter_mut().zip(other.counts) {
+            *slot = slot.saturating_add(count);
+        }
+    }
+
     /// Counts one more.
     pub const fn count(&mut self, reason: Reason) {
         let slot = &mut self.counts[reason as usize];
@@ -150,5 +157,10 @@ mod tests {
         assert_eq!(refused.iter().collect::<Vec<_>>(), [(Reason::Stun, 2)]);
         assert_eq!(refused.total(), 2);
         assert_eq!(Refused::from_counts(*refused.counts()), refused);
+        let mut sum = refused;
+        sum.count(Reason::Ssrc);
+        sum.add(&refused);
+        let added = [(Reason::Stun, 4), (Reason::Ssrc, 1)];
+        assert_eq!(sum.iter().collect::<Vec<_>>(), added);
     }
 }

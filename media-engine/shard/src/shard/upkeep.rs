@@ -174,18 +174,24 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     }
 
     pub(super) fn tell_statistics(&mut self) {
-        let occupancy = self.journal.occupancy();
-        let segments = occupancy.segments_max.max(1);
-        let used = occupancy.segments_used * 1_000 / segments;
-        let streams = self.live.iter().flatten();
-        self.statistics.streams = streams.clone().count() as u64;
-        self.statistics.refused = streams.map(|stream| stream.refused().total()).sum();
+        self.statistics.journal = self.journal.occupancy();
+        let mut refused = self.refused_before;
+        let mut streams = 0;
+        for stream in self.live.iter().flatten() {
+            streams += 1;
+            refused.add(stream.refused());
+        }
+        self.statistics.streams = streams;
+        self.statistics.refused = refused;
+        let (duplicates, late) = self.assembly.repeated();
+        (self.statistics.duplicates, self.statistics.late) = (duplicates, late);
         self.statistics.recordings = self.recordings.len() as u64;
-        self.statistics.journal_used_permille = u16::try_from(used).unwrap_or(1_000);
         self.statistics.journal_failing =
             self.journal_failing || self.is_held_back || self.journal.is_failed();
         self.outputs
-            .push_back(Output::Event(ShardEvent::Statistics(self.statistics)));
+            .push_back(Output::Event(ShardEvent::Statistics(Box::new(
+                self.statistics,
+            ))));
     }
 }
 

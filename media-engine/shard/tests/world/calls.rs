@@ -343,7 +343,9 @@ impl Calls {
                 FromEngine::Hello { .. }
                 | FromEngine::HeldDone
                 | FromEngine::Health(_)
-                | FromEngine::Latency(_) => {}
+                | FromEngine::Latency(_)
+                | FromEngine::Engine(_)
+                | FromEngine::Shard(_) => {}
             }
         }
     }

@@ -82,7 +82,7 @@ impl World {
             }
             Output::Event(ShardEvent::Tell(message)) => self.told.push(message),
             Output::Event(ShardEvent::HeldDone) => self.held_done += 1,
-            Output::Event(ShardEvent::Statistics(statistics)) => self.statistics = statistics,
+            Output::Event(ShardEvent::Statistics(statistics)) => self.statistics = *statistics,
             Output::Notice(notice) => self.notices.push(notice),
         }
     }

@@ -43,7 +43,7 @@ use self::ports::{Admission, Ports};
 pub use self::program::PortSlice;
 use self::reader::Reader;
 pub use self::takeover::{PassedOver, RetiredRings, SuspectBlock};
-use crate::ingest::{ARRIVALS_TOGETHER, Arrival, Drops, Ingest, IngestCounters};
+use crate::ingest::{ARRIVALS_TOGETHER, Arrival, Drops, Ingest, IngestCounters, RingOccupancy};
 use crate::interfaces::{self, Interface};
 
 /// The rings of all shards.
@@ -276,6 +276,13 @@ impl Ingest for RingIngest {
 
     fn floor(&self) -> Option<u64> {
         Some(self.notes.floor(self.shard))
+    }
+
+    fn occupancy(&self) -> Option<RingOccupancy> {
+        Some(RingOccupancy {
+            blocks: self.rings.iter().map(|ring| ring.reader.blocks()).sum(),
+            held: self.held_blocks(),
+        })
     }
 
     fn counters(&mut self) -> io::Result<IngestCounters> {

@@ -106,6 +106,11 @@ impl Reader {
                 .is_some_and(|next| self.mapping.filled(next).is_some())
     }
 
+    /// Blocks there are.
+    pub fn blocks(&self) -> usize {
+        self.mapping.block_count()
+    }
+
     /// Blocks that were read and not given back.
     pub fn held(&self) -> usize {
         self.read.len() + self.unplaced

@@ -75,7 +75,8 @@ impl Recorder {
             FromEngine::Published(published) => self.handle_published(now, published),
             FromEngine::Health(health) => self.note_willingness(health.unwilling),
             // Told to whoever asks; the recorder does not.
-            FromEngine::Latency(_) => {}
+            // For whoever watches; the server has taken them.
+            FromEngine::Latency(_) | FromEngine::Engine(_) | FromEngine::Shard(_) => {}
         }
     }
 

@@ -314,6 +314,8 @@ impl Recorder {
             publishing: self.calls.len() - calls,
             orphans: self.orphans.len(),
             admission: self.admission.counts(),
+            transactions: self.endpoint.transaction_count(),
+            dialogs: self.endpoint.dialog_count(),
             ..self.statistics.clone()
         }
     }

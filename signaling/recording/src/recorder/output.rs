@@ -268,4 +268,8 @@ pub struct Statistics {
     pub published: u64,
     /// Requests and connections that were kept out.
     pub admission: Counts,
+    /// SIP transactions there are.
+    pub transactions: usize,
+    /// SIP dialogs there are.
+    pub dialogs: usize,
 }

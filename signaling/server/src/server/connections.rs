@@ -23,6 +23,13 @@ pub(super) struct Connection {
     task: Option<AbortHandle>,
 }
 
+impl Connection {
+    /// What it runs over.
+    pub(super) const fn transport(&self) -> Transport {
+        self.transport
+    }
+}
+
 impl Server {
     pub(super) fn adopt(&mut self, transport: Transport, stream: TcpStream, remote: SocketAddr) {
         let now = self.clock.now();

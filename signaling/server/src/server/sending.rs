@@ -10,10 +10,12 @@ use tracing::debug;
 
 use super::Server;
 use crate::tcp::Outgoing;
+use crate::traffic::Way;
 use crate::udp::UdpPort;
 
 impl Server {
     pub(super) fn transmit(&mut self, to: Target, bytes: Bytes, owner: Owner) {
+        self.watch.traffic.count(Way::Sent, &bytes);
         let flow = match to {
             Target::Flow(flow) => flow,
             Target::Address {

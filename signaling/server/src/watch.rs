@@ -1,0 +1,257 @@
+//! What this process knows of itself and of the engine, for whoever watches: the command, the health
+//! checks and the metrics see the same [`Status`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status};
+use holdfast_control::{FromEngine, ShardStatistics, Stage, StageLatency};
+use holdfast_recording::recorder::Statistics;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use tokio::sync::oneshot;
+
+use crate::traffic::{Traffic, Way};
+
+/// What is not known elsewhere.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Messages of SIP.
+    pub traffic: Traffic,
+    engine: Engine,
+    /// Packets in published recordings, and those that are missing there.
+    packets: u64,
+    lost: u64,
+    shards: usize,
+    /// Why the state of calls cannot be saved.
+    store_fault: Option<String>,
+    latencies: BTreeMap<(u16, Stage), StageLatency>,
+    /// Who waits until all of them have come.
+    waiting: Vec<oneshot::Sender<Reply>>,
+}
+
+impl Watch {
+    /// A connection to the engine came about.
+    pub fn handle_engine_up(&mut self) {
+        self.engine.connections += 1;
+    }
+
+    /// What the engine says, as far as it concerns whoever watches.
+    pub fn handle_engine(&mut self, message: &FromEngine) {
+        match message {
+            FromEngine::Hello { shards, .. } => {
+                self.engine.is_connected = true;
+                self.shards = shards.len();
+                // What it counted before it was started again is no more.
+                self.engine.shards.clear();
+                self.engine.statistics = None;
+            }
+            FromEngine::Health(health) => self.engine.health = *health,
+            FromEngine::Engine(statistics) => self.engine.statistics = Some(statistics.clone()),
+            FromEngine::Shard(shard) => self.take_shard(shard),
+            FromEngine::Latency(latency) => self.take_latency(latency),
+            FromEngine::Published(published) => {
+                self.packets += published.packets;
+                self.lost += published.lost;
+            }
+            FromEngine::Held(_)
+            | FromEngine::HeldDone
+            | FromEngine::Applied { .. }
+            | FromEngine::Refused { .. } => {}
+        }
+    }
+
+    /// The engine is gone. Its numbers stay until it says new ones.
+    pub fn handle_engine_gone(&mut self) {
+        self.engine.is_connected = false;
+        self.answer_waiting();
+    }
+
+    /// The state of calls cannot be saved.
+    pub fn handle_store_away(&mut self, why: String) {
+        self.store_fault = Some(why);
+    }
+
+    /// It can again.
+    pub fn handle_store_back(&mut self) {
+        self.store_fault = None;
+    }
+
+    /// Somebody wants the latencies; answers whether the engine has to be asked.
+    pub fn want_latencies(&mut self, who: oneshot::Sender<Reply>) -> bool {
+        self.waiting.retain(|waiting| !waiting.is_closed());
+        self.waiting.push(who);
+        if !self.engine.is_connected {
+            self.latencies.clear();
+            self.answer_waiting();
+            return false;
+        }
+        let is_first = self.waiting.len() == 1;
+        if is_first {
+            self.latencies.clear();
+        }
+        is_first
+    }
+
+    fn take_shard(&mut self, shard: &ShardStatistics) {
+        match self
+            .engine
+            .shards
+            .iter_mut()
+            .find(|it| it.shard == shard.shard)
+        {
+            Some(known) => *known = shard.clone(),
+            None => {
+                self.engine.shards.push(shard.clone());
+                self.engine.shards.sort_by_key(|it| it.shard);
+            }
+        }
+    }
+
+    fn take_latency(&mut self, latency: &StageLatency) {
+        self.latencies
+            .insert((latency.shard, latency.stage), latency.clone());
+        if self.latencies.len() >= self.shards * Stage::ALL.len() {
+            self.answer_waiting();
+        }
+    }
+
+    fn answer_waiting(&mut self) {
+        let stages: Vec<StageLatency> = self.latencies.values().cloned().collect();
+        for waiting in self.waiting.drain(..) {
+            // Whoever asked may be gone.
+            let _ = waiting.send(Reply::Latency {
+                stages: stages.clone(),
+            });
+        }
+    }
+
+    /// The part of a status that is known here.
+    pub fn tell(&self, status: &mut Status, recorder: &Statistics) {
+        status.calls = Calls {
+            active: recorder.calls as u64,
+            publishing: recorder.publishing as u64,
+            orphans: recorder.orphans as u64,
+            published: recorder.published,
+            packets: self.packets,
+            lost: self.lost,
+            max: status.calls.max,
+        };
+        status.sip = Sip {
+            requests_received: self.traffic.requests(Way::Received),
+            requests_sent: self.traffic.requests(Way::Sent),
+            responses_received: self.traffic.responses(Way::Received),
+            responses_sent: self.traffic.responses(Way::Sent),
+            invites: recorder.invites,
+            answered: recorder.answered,
+            refused: recorder.refused.clone(),
+            malformed: recorder.malformed,
+            challenged: recorder.admission.challenged,
+            forbidden: recorder.admission.forbidden,
+            too_fast: recorder.admission.too_fast,
+            transactions: recorder.transactions as u64,
+            dialogs: recorder.dialogs as u64,
+            ..std::mem::take(&mut status.sip)
+        };
+        status.engine = self.engine.clone();
+        status.store_fault = self.store_fault.clone();
+        status.process = Process {
+            cpu_us: cpu_us(),
+            memory: resident().unwrap_or_default(),
+            ..status.process
+        };
+    }
+}
+
+/// What being ready depends on. `stopping`: the process is to end.
+pub fn checks(status: &Status, control_socket: &Path, is_stopping: bool) -> Vec<Check> {
+    let engine = &status.engine;
+    let mut checks = vec![
+        match engine.is_connected {
+            true => good("engine", "connected".to_owned()),
+            false => bad(
+                "engine",
+                format!(
+                    "the media engine does not answer at {}: start holdfast-media; calls get 503",
+                    control_socket.display()
+                ),
+            ),
+        },
+        match engine.health.unwilling {
+            None => good("disk", used(engine.health.disk_used_permille)),
+            Some(why) => bad(
+                "disk",
+                format!(
+                    "{why} ({}): free space, or look at the disk; new calls get 503",
+                    used(engine.health.disk_used_permille)
+                ),
+            ),
+        },
+    ];
+    checks.push(match &status.store_fault {
+        None => good("store", "the state of calls is saved".to_owned()),
+        Some(why) => bad(
+            "store",
+            format!("the state of calls cannot be saved: {why}; see store.when_away"),
+        ),
+    });
+    let now = i64::try_from(status.at.unix_seconds()).unwrap_or(i64::MAX);
+    checks.extend(status.certificates.iter().map(|certificate| {
+        let days = (certificate.expires_at - now).div_euclid(SECONDS_PER_DAY);
+        let key = &certificate.key;
+        match certificate.expires_at > now {
+            true => good("certificate", format!("{key} is valid for {days} days")),
+            false => bad(
+                "certificate",
+                format!("{key} has expired: have it renewed, then `systemctl reload`"),
+            ),
+        }
+    }));
+    if is_stopping {
+        checks.push(bad(
+            "shutdown",
+            "the process is ending its calls".to_owned(),
+        ));
+    }
+    checks
+}
+
+fn used(permille: u16) -> String {
+    format!("{}.{} % of the disk used", permille / 10, permille % 10)
+}
+
+fn good(name: &str, text: String) -> Check {
+    Check {
+        name: name.to_owned(),
+        is_good: true,
+        text,
+    }
+}
+
+fn bad(name: &str, text: String) -> Check {
+    Check {
+        is_good: false,
+        ..good(name, text)
+    }
+}
+
+fn cpu_us() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF);
+    let sum =
+        usage.map(|it| it.user_time().num_microseconds() + it.system_time().num_microseconds());
+    sum.ok()
+        .and_then(|sum| u64::try_from(sum).ok())
+        .unwrap_or_default()
+}
+
+/// Octets of this process's memory that are resident.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
