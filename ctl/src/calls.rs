@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Verdict;
-use crate::catalogue::check_id;
 use crate::error::CommandError;
 use crate::text::{self, printable};
+use holdfast_catalogue::check_id;
 
 /// A connection to a running server.
 pub(crate) struct Server {

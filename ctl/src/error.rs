@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use holdfast_catalogue::CatalogueError;
 use holdfast_control::operator::Refusal;
 use holdfast_settings::LoadError;
 
@@ -13,28 +14,14 @@ pub(crate) enum CommandError {
     Settings(#[from] LoadError),
     #[error("the addresses of this machine cannot be listed")]
     Addresses(#[source] io::Error),
-    #[error("reading {path}", path = path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
     #[error("writing {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{path} is there already; name another file", path = path.display())]
     FileExists { path: PathBuf },
     #[error("writing the output")]
     Output(#[from] io::Error),
-    #[error("{path} is not a good manifest", path = path.display())]
-    Manifest {
-        path: PathBuf,
-        source: holdfast_manifest::ReadManifestError,
-    },
-    #[error("{path} is larger than {limit} octets: not a manifest", path = path.display())]
-    ManifestTooLarge { path: PathBuf, limit: u64 },
-    #[error(
-        "{text:?} is not the beginning of a recording's id: 4 to 32 lower-case hex digits, and \
-         \".2\" for its second part"
-    )]
-    NotAnId { text: String },
-    #[error("no recording {text} in {dir}", dir = dir.display())]
-    NoSuchRecording { text: String, dir: PathBuf },
     #[error("no call {text}")]
     NoSuchCall { text: String },
     #[error("no server answers at {path}", path = path.display())]

@@ -8,8 +8,8 @@ use holdfast_track::pcapng::{self, ExportError, ExportReport, PcapNgWriter};
 use serde_json::json;
 
 use crate::Verdict;
-use crate::catalogue::{Entry, read_error};
 use crate::error::CommandError;
+use holdfast_catalogue::{Entry, read_error};
 
 /// Writes the packets of one recording, or of one of its streams, to a new file.
 pub(crate) fn export(
@@ -95,7 +95,7 @@ fn tracks(entry: &Entry, stream: Option<u32>) -> Result<Vec<PathBuf>, CommandErr
     let files = match fs::read_dir(&folder) {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(read_error(&folder, source)),
+        Err(source) => return Err(read_error(&folder, source).into()),
     };
     let mut tracks: Vec<(u32, PathBuf)> = Vec::new();
     for file in files {

@@ -6,9 +6,9 @@ use holdfast_manifest::Manifest;
 use serde_json::{Value, json};
 
 use crate::Verdict;
-use crate::catalogue::{Catalogue, Entry};
 use crate::error::{self, CommandError};
-use crate::text::{self, Day};
+use crate::text;
+use holdfast_catalogue::{Catalogue, Day, Entry};
 
 /// Lists recordings in the order they began; those whose manifest does not read stand last.
 pub(crate) fn list(

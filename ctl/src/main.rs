@@ -6,7 +6,6 @@
 //! the command itself was.
 
 mod calls;
-mod catalogue;
 mod config;
 mod error;
 mod export;
@@ -22,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use holdfast_catalogue::Catalogue;
 use holdfast_control::operator::Command as Ask;
 
 use crate::error::CommandError;
@@ -128,8 +128,8 @@ enum RecordingsCommand {
     /// List recordings, the oldest first.
     List {
         /// Those of one day (UTC) alone.
-        #[arg(long, value_name = "YYYY-MM-DD", value_parser = text::parse_day)]
-        day: Option<text::Day>,
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = holdfast_catalogue::parse_day)]
+        day: Option<holdfast_catalogue::Day>,
         /// The newest N alone.
         #[arg(long, value_name = "N")]
         last: Option<usize>,
@@ -205,8 +205,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         }
     };
     let catalogue = match &recordings.dir {
-        Some(dir) => catalogue::Catalogue::new(dir.clone()),
-        None => catalogue::Catalogue::new(source.settings()?.recordings.dir),
+        Some(dir) => Catalogue::new(dir.clone()),
+        None => Catalogue::new(source.settings()?.recordings.dir),
     };
     match &recordings.command {
         RecordingsCommand::List { day, last } => list::list(out, &catalogue, *day, *last, cli.json),

@@ -8,9 +8,9 @@ use holdfast_track::levels::{ChannelLevel, levels};
 use serde_json::{Value, json};
 
 use crate::Verdict;
-use crate::catalogue::Entry;
 use crate::error::CommandError;
 use crate::text::{self, printable};
+use holdfast_catalogue::Entry;
 
 /// Shows one recording.
 pub(crate) fn show(

@@ -12,10 +12,10 @@ use holdfast_manifest::Manifest;
 use serde_json::{Value, json};
 
 use crate::Verdict;
-use crate::catalogue::{Entry, read_error};
 use crate::error::{self, CommandError};
 use crate::fingerprint::fingerprint;
 use crate::text::printable;
+use holdfast_catalogue::{Entry, read_error};
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]

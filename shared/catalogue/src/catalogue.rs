@@ -9,30 +9,34 @@ use std::path::{Path, PathBuf};
 use holdfast_manifest::Manifest;
 use holdfast_units::RecordingId;
 
-use crate::error::CommandError;
-use crate::text::Day;
+use crate::day::{Day, parse_day};
+use crate::error::CatalogueError;
 
 /// A folder of published recordings.
-pub(crate) struct Catalogue {
+#[derive(Clone, Debug)]
+pub struct Catalogue {
     dir: PathBuf,
 }
 
 /// A recording's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
+    /// The recording.
     pub id: RecordingId,
     /// Which part of the recording, from 1.
     pub part: u32,
+    /// The folder.
     pub path: PathBuf,
 }
 
 impl Catalogue {
-    pub fn new(dir: PathBuf) -> Self {
+    /// The recordings below a folder.
+    pub const fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
     /// All recordings, or those of one day, by date and then by id. The folder has to be there.
-    pub fn entries(&self, day: Option<Day>) -> Result<Vec<Entry>, CommandError> {
+    pub fn entries(&self, day: Option<Day>) -> Result<Vec<Entry>, CatalogueError> {
         fs::read_dir(&self.dir).map_err(|source| read_error(&self.dir, source))?;
         let mut days = Vec::new();
         if let Some(day) = day {
@@ -61,7 +65,7 @@ impl Catalogue {
 
     /// The one recording whose id is, or begins with, `text`; a further part of it where that ends
     /// with `.` and the part's number.
-    pub fn find(&self, text: &str) -> Result<Entry, CommandError> {
+    pub fn find(&self, text: &str) -> Result<Entry, CatalogueError> {
         let (id, part) = text.split_once('.').unwrap_or((text, "1"));
         check_id(id).map_err(|_| not_an_id(text))?;
         let part = part.parse().ok().filter(|&part: &u32| part > 0);
@@ -70,14 +74,14 @@ impl Catalogue {
         found.retain(|entry| entry.part == part && entry.id.to_string().starts_with(id));
         let text = text.to_owned();
         match found.len() {
-            0 => Err(CommandError::NoSuchRecording {
+            0 => Err(CatalogueError::NoSuchRecording {
                 text,
                 dir: self.dir.clone(),
             }),
             1 => Ok(found.remove(0)),
             _ => {
                 let ids = found.iter().map(|entry| entry.id.to_string()).collect();
-                Err(CommandError::Ambiguous { text, ids })
+                Err(CatalogueError::Ambiguous { text, ids })
             }
         }
     }
@@ -89,24 +93,37 @@ impl Entry {
         holdfast_manifest::folder_name(self.id, self.part)
     }
 
+    /// The day that it is filed under.
+    pub fn day(&self) -> Option<Day> {
+        let mut names = self.path.iter().rev().skip(1).take(3);
+        let (day, month, year) = (names.next()?, names.next()?, names.next()?);
+        parse_day(&format!(
+            "{}-{}-{}",
+            year.to_str()?,
+            month.to_str()?,
+            day.to_str()?
+        ))
+        .ok()
+    }
+
     /// What `recording.json` says.
-    pub fn manifest(&self) -> Result<Manifest, CommandError> {
+    pub fn manifest(&self) -> Result<Manifest, CatalogueError> {
         let json = self.manifest_json()?;
-        Manifest::from_json(&json).map_err(|source| CommandError::Manifest {
+        Manifest::from_json(&json).map_err(|source| CatalogueError::Manifest {
             path: self.manifest_path(),
             source,
         })
     }
 
     /// The octets of `recording.json`.
-    pub fn manifest_json(&self) -> Result<Vec<u8>, CommandError> {
+    pub fn manifest_json(&self) -> Result<Vec<u8>, CatalogueError> {
         let path = self.manifest_path();
         let mut json = Vec::new();
         let file = File::open(&path).map_err(|source| read_error(&path, source))?;
         let read = file.take(MANIFEST_SIZE_MAX + 1).read_to_end(&mut json);
         let size = read.map_err(|source| read_error(&path, source))?;
         if u64::try_from(size).unwrap_or(u64::MAX) > MANIFEST_SIZE_MAX {
-            return Err(CommandError::ManifestTooLarge {
+            return Err(CatalogueError::ManifestTooLarge {
                 path,
                 limit: MANIFEST_SIZE_MAX,
             });
@@ -121,7 +138,7 @@ impl Entry {
 
 /// Folders whose names are so many digits, in order.
 /// Whether a text can be the beginning of an id.
-pub(crate) fn check_id(text: &str) -> Result<(), CommandError> {
+pub fn check_id(text: &str) -> Result<(), CatalogueError> {
     let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
     if !(ID_PREFIX_LENGTH_MIN..=32).contains(&text.len()) || !text.bytes().all(is_hex) {
         return Err(not_an_id(text));
@@ -129,13 +146,13 @@ pub(crate) fn check_id(text: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn not_an_id(text: &str) -> CommandError {
-    CommandError::NotAnId {
+fn not_an_id(text: &str) -> CatalogueError {
+    CatalogueError::NotAnId {
         text: text.to_owned(),
     }
 }
 
-fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CommandError> {
+fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CatalogueError> {
     let is_number =
         |name: &str| name.len() == digits && name.bytes().all(|octet| octet.is_ascii_digit());
     let mut found = folders(path)?;
@@ -145,7 +162,7 @@ fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CommandError> {
 }
 
 /// The folders in a folder; none where it is not there.
-fn folders(path: &Path) -> Result<Vec<(String, PathBuf)>, CommandError> {
+fn folders(path: &Path) -> Result<Vec<(String, PathBuf)>, CatalogueError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -166,8 +183,9 @@ fn named_folder(entry: &DirEntry) -> io::Result<Option<(String, PathBuf)>> {
     Ok(name.map(|name| (name, entry.path())))
 }
 
-pub(crate) fn read_error(path: &Path, source: io::Error) -> CommandError {
-    CommandError::Read {
+/// The error of something that cannot be read.
+pub fn read_error(path: &Path, source: io::Error) -> CatalogueError {
+    CatalogueError::Read {
         path: path.to_path_buf(),
         source,
     }
