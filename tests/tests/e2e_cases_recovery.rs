@@ -177,6 +177,91 @@ fn tc_132_restart_without_shared_state() {
     assert_eq!(published.manifest.end_reason, EndReason::Orphaned);
 }
 
+/// A second client of the same identity takes over: one recording, and nothing lost in the overlap.
+#[test]
+fn tc_134_replaces_of_a_confirmed_dialog() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let mut old = Script::new(&system);
+    let prepared = caller.prepare(Codec::Pcmu);
+    let session = prepared.offer.session;
+    let first = old.place(prepared);
+    let talk = Talk::start(&first);
+    caller.stay(Duration::from_millis(400));
+
+    let mut new = Script::new(&system);
+    let mut prepared = caller.prepare(Codec::Pcmu);
+    prepared.offer.session = session;
+    let tag = old.to_tag.clone().expect("a tag of the server's");
+    let named = format!("{};to-tag={tag};from-tag={}", old.call_id, old.from_tag);
+    let ask = Ask::invite().header("Replaces", &named);
+    let response = new.open(&ask.body(&prepared.offer.multipart()));
+    let second = new.call(prepared, &response);
+    let next = Talk::start(&second);
+    let bye = old.request("BYE");
+    // What is sent while the old dialog ends is kept too.
+    caller.stay(Duration::from_millis(200));
+    let old_legs = talk.finish();
+    old.respond(&bye, "200 OK", "", None);
+    caller.stay(Duration::from_millis(800));
+    let new_legs = next.finish();
+    new.hang_up();
+
+    let published = system.published(&new.call_id);
+    let manifest = &published.manifest;
+    assert_eq!(manifest.end_reason, EndReason::Bye);
+    assert_eq!(manifest.call.formers.len(), 1);
+    assert_eq!(manifest.call.formers[0].sip.call_id, old.call_id);
+    let mut packets: Vec<u64> = manifest.streams.iter().map(|one| one.packets).collect();
+    let legs = old_legs.iter().chain(&new_legs);
+    let mut said: Vec<u64> = legs.map(|leg| u64::from(leg.plan.slots)).collect();
+    packets.sort_unstable();
+    said.sort_unstable();
+    assert_eq!(packets, said);
+    assert_eq!(system.all_published(&new.call_id, 1).len(), 1);
+}
+
+/// Each refusal leaves the call as it was. The whole table is held in simulated time, in the tests
+/// of the recorder.
+#[test]
+fn tc_135_replaces_errors() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let mut old = Script::new(&system);
+    let prepared = caller.prepare(Codec::Pcmu);
+    let session = prepared.offer.session;
+    let call = old.place(prepared);
+    let talk = Talk::start(&call);
+    let tag = old.to_tag.clone().expect("a tag of the server's");
+    let (call_id, ours) = (old.call_id.clone(), old.from_tag.clone());
+    for (named, status) in [
+        (format!("{call_id};to-tag={tag}"), 400),
+        (format!("{call_id};to-tag={ours};from-tag={tag}"), 481),
+        (format!("nobody;to-tag={tag};from-tag={ours}"), 481),
+        (
+            format!("{call_id};to-tag={tag};from-tag={ours};early-only"),
+            486,
+        ),
+    ] {
+        let mut prepared = caller.prepare(Codec::Pcmu);
+        prepared.offer.session = session;
+        let ask = Ask::invite().header("Replaces", &named);
+        let mut other = Script::new(&system);
+        let refusal = other.ask(&ask.body(&prepared.offer.multipart()));
+        assert_eq!(refusal.status(), Some(status), "{named}");
+        assert_eq!(old.ask(&Ask::new("UPDATE")).status(), Some(200));
+    }
+    caller.stay(Duration::from_millis(300));
+    let legs = talk.finish();
+    old.hang_up();
+    assert_recorded(&system, &call, legs);
+    let named = format!("{call_id};to-tag={tag};from-tag={ours}");
+    let late = caller.prepare(Codec::Pcmu);
+    let ask = Ask::invite().header("Replaces", &named);
+    let refusal = Script::new(&system).ask(&ask.body(&late.offer.multipart()));
+    assert_eq!(refusal.status(), Some(603));
+}
+
 /// What a call says about another one is said about nobody else.
 #[test]
 fn tc_136_metadata_cannot_hijack() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use holdfast_units::WallTime;
 use serde::{Deserialize, Serialize};
 
-use crate::time;
+use crate::{EndReason, time};
 
 /// The call as signaling knew it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Call {
     /// When the recorder itself kept nothing of the call, in order.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// Dialogs whose place another one took, the first one first.
+    #[serde(default)]
+    pub formers: Vec<FormerDialog>,
     /// What was odd about the signaling, and tolerated.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -71,6 +74,18 @@ pub struct SipDialog {
     /// Header fields kept to find the call again elsewhere (for example Session-ID), by name.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<String>>,
+}
+
+/// A dialog of the recording session whose place another one took (RFC 3891).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerDialog {
+    /// The dialog.
+    pub sip: SipDialog,
+    /// Until when it was the call's.
+    #[serde(with = "time")]
+    pub until: WallTime,
+    /// Why it is no more.
+    pub end_reason: EndReason,
 }
 
 /// A span of time that may still be open.

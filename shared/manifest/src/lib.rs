@@ -11,8 +11,8 @@ mod stream;
 pub mod time;
 
 pub use call::{
-    Call, Channel, Correlation, Extension, Group, Interval, MetadataDocument, Participant, Pause,
-    PausedBy, Presence, Session, SipDialog, Warning,
+    Call, Channel, Correlation, Extension, FormerDialog, Group, Interval, MetadataDocument,
+    Participant, Pause, PausedBy, Presence, Session, SipDialog, Warning,
 };
 pub use folder::{folder_name, parse_folder_name};
 pub use stream::{

@@ -78,6 +78,7 @@ fn call() -> Call {
             value: "0090D1AD6537E860".into(),
             source: "ucid".into(),
         }],
+        formers: Vec::new(),
         pauses: vec![Pause {
             from: STARTED,
             to: Some(STARTED),

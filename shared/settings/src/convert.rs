@@ -11,8 +11,8 @@ use crate::quantity::display_size;
 use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordings, RawSip};
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
-    MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, Settings, Sip,
-    SipListen, SipTransport, SourcePolicy, WhenCritical,
+    MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, SameSession, Settings,
+    Sip, SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
 use crate::{clash, http, limits, peers, sip_limits, store};
 
@@ -119,6 +119,15 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
             ],
         ),
         start_paused: raw.start_paused,
+        same_session: checker.choice(
+            "sip.same_session",
+            &raw.same_session,
+            &[
+                ("off", SameSession::Off),
+                ("join", SameSession::Join),
+                ("new", SameSession::New),
+            ],
+        ),
         max_calls: checker.count("sip.max_calls", raw.max_calls, &limits::CALLS),
         streams_per_call_max: checker.count(
             "sip.streams_per_call_max",

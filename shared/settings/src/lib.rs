@@ -37,8 +37,8 @@ pub use quantity::{display_duration, display_size};
 pub use settings::{
     Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, Http, IngestKind, Journal,
     KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress, MediaInterface, Names,
-    Node, Peer, PlainInvite, PortRange, Prefix, Recordings, Settings, Sip, SipLimits, SipListen,
-    SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,
+    Node, Peer, PlainInvite, PortRange, Prefix, Recordings, SameSession, Settings, Sip, SipLimits,
+    SipListen, SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,
 };
 pub use store::{Store, StoreKind, WhenAway};
 

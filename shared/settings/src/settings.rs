@@ -92,6 +92,8 @@ pub struct Sip {
     pub plain_invite: PlainInvite,
     /// Whether a call is answered inactive and recorded from when an operator resumes it.
     pub start_paused: bool,
+    /// What an INVITE is that speaks of a session which is being recorded.
+    pub same_session: SameSession,
     /// Calls at a time; more get 503.
     pub max_calls: u32,
     /// m-lines recorded of one call; more are answered with port 0.
@@ -116,6 +118,18 @@ pub struct Sip {
     pub t4: Duration,
     /// Value of the Server header; `None` sends none.
     pub server_header: Option<String>,
+}
+
+/// What an INVITE is whose metadata has a session that the same peer is having recorded already, and
+/// which names no dialog to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSession {
+    /// A call of its own.
+    Off,
+    /// The same call: it takes the place of the dialog there is.
+    Join,
+    /// A call of its own, whose recording says so.
+    New,
 }
 
 /// Of `[sip]`: what messages and connections may cost.

@@ -44,6 +44,9 @@ const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
 /// that waits for it is refused.
 pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long the ports of a replaced dialog stay open after its BYE is answered.
+pub const REPLACED_LINGER: Duration = Duration::from_millis(500);
+
 /// How long the store may take to save the state of a call before it is taken for away.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(2);
 

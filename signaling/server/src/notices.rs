@@ -147,6 +147,9 @@ fn log(notice: &Notice) {
         Notice::CallChanged { recording, streams } => {
             info!(%recording, streams, "call changed");
         }
+        Notice::CallReplaced { recording } => {
+            info!(%recording, "another dialog goes on with the call");
+        }
         Notice::ChangeRefused {
             recording,
             status,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use holdfast_recording::admission::{AdmissionConfig, Names, PeerConfig, Prefix};
-use holdfast_recording::recorder::{RecorderConfig, WhenStoreAway};
+use holdfast_recording::recorder::{RecorderConfig, SameSession, WhenStoreAway};
 use holdfast_settings::{
     Advertise, DigestAlgorithm, MediaAddress, Peer, PlainInvite, Settings, SettingsError, Store,
     StoreKind, UnknownPeers, WhenAway,
@@ -66,6 +66,11 @@ pub fn of(
             MediaAddress::Address(address) => Some(address),
         },
         port_quarantine: settings.media.port_quarantine,
+        same_session: match sip.same_session {
+            holdfast_settings::SameSession::Off => SameSession::Off,
+            holdfast_settings::SameSession::Join => SameSession::Join,
+            holdfast_settings::SameSession::New => SameSession::New,
+        },
         when_store_away: when_store_away(&settings.store),
         ..base
     }

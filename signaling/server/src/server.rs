@@ -16,7 +16,7 @@ use holdfast_recording::recorder::{Output, Recorder};
 use holdfast_settings::{Settings, SettingsError, SipListen, SipTransport};
 use holdfast_sip::connections::Connections;
 use holdfast_sip::{Entropy, Flow, Transport};
-use holdfast_store::{Keeper, StoreError};
+use holdfast_store::StoreError;
 use holdfast_units::{MonoTime, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -70,6 +70,9 @@ pub enum StartError {
     /// The state of calls cannot be kept.
     #[error("the store of calls")]
     Store(#[from] StoreError),
+    /// There is no key to seal it with.
+    #[error("the key file of the node")]
+    Key(#[from] holdfast_seal::KeyFileError),
     /// Nor is there a thread for it.
     #[error("the store of calls")]
     StoreThread(#[from] holdfast_store::StartError),
@@ -101,7 +104,7 @@ pub struct Server {
     setup: tcp::Setup,
     inbox: Receiver<Incoming>,
     /// Behind the inbox, into which it reports: when it is dropped nobody waits for the other.
-    keeper: Option<Keeper>,
+    store: Option<keeping::Store>,
     engine: Option<EngineSender>,
     lifelines: Lifelines,
     log: Log,
@@ -165,7 +168,7 @@ impl Server {
         let (sender, inbox) = channel(INBOX_MAX);
         let bounds = &settings.sip.limits;
         let mut recorder = Recorder::new(config, Box::new(SystemEntropy), clock.wall());
-        let keeper = keeping::open(settings, clock, &mut recorder, sender.clone())?;
+        let store = keeping::open(settings, clock, &mut recorder, sender.clone())?;
         let http = Http::new(settings, http_files, sender.clone()).map_err(StartError::Http)?;
         Ok(Self {
             watch: Watch::default(),
@@ -193,7 +196,7 @@ impl Server {
                 inbox: sender,
             },
             inbox,
-            keeper,
+            store,
             engine: None,
             lifelines,
             log: Log::default(),
@@ -372,14 +375,13 @@ impl Server {
                     }
                 }
                 Output::Save(saving) => {
-                    let (ticket, row) = keeping::row(saving);
-                    if let Some(keeper) = &self.keeper {
-                        keeper.put(ticket, row);
+                    if let Some(store) = &self.store {
+                        store.save(saving);
                     }
                 }
                 Output::Unsave(recording) => {
-                    if let Some(keeper) = &self.keeper {
-                        keeper.remove(recording);
+                    if let Some(store) = &self.store {
+                        store.remove(recording);
                     }
                 }
                 Output::Notice(notice) => self.log.notice(self.clock.now(), &notice),

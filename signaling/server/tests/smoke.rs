@@ -45,6 +45,7 @@ async fn calls_over_udp_and_tcp_are_recorded_and_the_process_ends_by_itself() {
 fn bind(socket: &Path) -> (Server, std::net::SocketAddr, std::net::SocketAddr) {
     let mut settings = Settings::default();
     settings.store.path = socket.with_file_name("dialogs.sqlite");
+    settings.node.key_file = socket.with_file_name("node.key");
     settings.node.control_socket = PathBuf::from(socket);
     settings.node.operator_socket = socket.with_file_name("operator.sock");
     settings.http.listen = None;

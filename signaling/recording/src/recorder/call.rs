@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_control::{Life, Recording, Stream, StreamMode};
-use holdfast_manifest::{EndReason, Pause, SipDialog};
+use holdfast_manifest::{EndReason, FormerDialog, Pause, SipDialog};
 use holdfast_sip::endpoint::{DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
 use holdfast_units::{RecordingId, WallTime};
@@ -14,7 +14,9 @@ use super::asking::Asking;
 use super::documents::Documents;
 use super::facts::Facts;
 use super::proposal::Proposal;
+use super::replaces::Takeover;
 use super::session_timer::SessionTimer;
+use super::words::Word;
 use crate::admission::Sender;
 use crate::offer;
 use crate::sdp::MediaKind;
@@ -48,6 +50,10 @@ pub(super) struct Call {
     pub(super) pauses: Vec<Pause>,
     /// Requests of the dialog that wait for the one that waits for the engine.
     pub(super) queue: VecDeque<InDialog>,
+    /// Streams of a dialog that was replaced, as long as packets may come on them.
+    pub(super) lingering: Vec<Stream>,
+    /// Dialogs that were replaced, the first one first.
+    pub(super) formers: Vec<FormerDialog>,
     /// Whether the store has any state of it.
     pub(super) is_saved: bool,
 }
@@ -79,6 +85,8 @@ pub(super) struct Exchange {
     pub(super) description: Vec<u8>,
     /// The session timer that is granted.
     pub(super) timer: Option<SessionTimer>,
+    /// Where it is the INVITE of another dialog, which takes the place of this one.
+    pub(super) takes_over: Option<Box<Takeover>>,
     /// The revision that the engine was sent; 0 before.
     pub(super) revision: u64,
 }
@@ -153,6 +161,14 @@ impl Call {
         matches!(self.stage, Stage::Up(None))
     }
 
+    /// Notes something odd, in what is in force and in what is to be.
+    pub(super) fn warn(&mut self, word: Word) {
+        self.facts.warn(word);
+        if let Some(exchange) = self.exchange_mut() {
+            exchange.facts.warn(word);
+        }
+    }
+
     /// What the engine is to have: that of the exchange which waits for it, else what is in force.
     pub(super) fn wanted_facts(&self) -> &Facts {
         self.exchange()
@@ -174,8 +190,19 @@ impl Call {
             revision,
             started: self.started,
             life,
-            streams: self.desired_streams(self.wanted_facts()),
+            streams: self.all_streams(),
         }
+    }
+
+    /// What is wanted, and beside it what a dialog that is being replaced has.
+    fn all_streams(&self) -> Vec<Stream> {
+        let mut streams = self.desired_streams(self.wanted_facts());
+        let takes_over = |exchange: &Exchange| exchange.takes_over.is_some();
+        if self.exchange().is_some_and(takes_over) {
+            streams.extend(self.desired_streams(&self.facts));
+        }
+        streams.extend(self.lingering.iter().cloned());
+        streams
     }
 
     /// The streams as the engine knows them.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_sip::EndpointConfig;
 
 use super::keeping::WhenStoreAway;
+use super::replaces::SameSession;
 use crate::admission::{AdmissionConfig, PeerConfig};
 use crate::{limits, metadata};
 
@@ -51,13 +52,14 @@ pub struct RecorderConfig {
     /// What becomes of new calls while there is no store for the dialogs; `None`: they are not saved at
     /// all.
     pub when_store_away: Option<WhenStoreAway>,
+    /// What an INVITE is that speaks of a session which is being recorded, without Replaces.
+    pub same_session: SameSession,
 }
 
 impl Default for RecorderConfig {
     fn default() -> Self {
         let mut endpoint = EndpointConfig::default();
-        // An INVITE with Replaces is not taken for what it says yet.
-        endpoint.understood.retain(|option| option != "replaces");
+        endpoint.supported.push("replaces".to_owned());
         Self {
             endpoint,
             is_strict: false,
@@ -78,6 +80,7 @@ impl Default for RecorderConfig {
             media_address: None,
             port_quarantine: Duration::from_secs(5),
             when_store_away: None,
+            same_session: SameSession::default(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Refresh,
     /// The session has expired (RFC 4028 §10).
     Expiry,
+    /// The ports of a replaced dialog are kept until then.
+    Lingering,
     /// The call has lasted as long as it may.
     Duration,
 }
@@ -69,12 +71,13 @@ impl Deadlines {
     }
 }
 
-const ALL: [Timer; 7] = [
+const ALL: [Timer; 8] = [
     Timer::Engine,
     Timer::Retry,
     Timer::Ask,
     Timer::Snapshot,
     Timer::Refresh,
     Timer::Expiry,
+    Timer::Lingering,
     Timer::Duration,
 ];

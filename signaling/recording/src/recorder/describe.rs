@@ -36,6 +36,7 @@ fn describe(call: &Call) -> Described {
         correlations: correlation::of(&call.sip, facts, &extensions),
         extensions,
         pauses: call.pauses.clone(),
+        formers: call.formers.clone(),
         warnings: facts.warnings.clone(),
         metadata: facts.documents.clone(),
     }

@@ -96,6 +96,13 @@ impl Facts {
         }
     }
 
+    /// Another dialog goes on with the call: its streams are all new, what is known of the call stays.
+    pub(super) fn begin_session(&mut self, session: Session) {
+        self.session = session;
+        self.offered.clear();
+        self.key_by_slot.clear();
+    }
+
     /// How the engine knows each stream.
     pub(super) fn keys(&self) -> impl Iterator<Item = (SlotId, StreamKey)> {
         self.key_by_slot.iter().map(|(slot, key)| (*slot, *key))

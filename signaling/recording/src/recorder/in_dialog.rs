@@ -20,11 +20,18 @@ use crate::sdp::SessionDescription;
 
 impl Recorder {
     pub(super) fn handle_in_dialog(&mut self, now: Now, dialog: DialogId, request: InDialog) {
-        let id = self.call_of(dialog);
+        let id = self
+            .call_of(dialog)
+            .filter(|id| self.is_current(*id, dialog));
         match id
             .and_then(|id| self.calls.get_mut(&id))
             .filter(|call| call.is_active())
         {
+            // RFC 3891 §3: Replaces means nothing within a dialog, and in no request but INVITE.
+            Some(_) if request.request.headers().has("Replaces") => {
+                let reply = Reply::new(Status::BAD_REQUEST);
+                let _ = self.endpoint.respond(now.mono, request.tx, &reply);
+            }
             Some(call) if call.exchange().is_some() => call.queue.push_back(request),
             Some(call) => {
                 let id = call.id;
@@ -106,6 +113,7 @@ impl Recorder {
             description,
             timer,
             revision: 0,
+            takes_over: None,
         };
         self.begin_exchange(now, id, exchange, !content.is_empty());
         Ok(())
@@ -241,6 +249,7 @@ impl Recorder {
             facts,
             description,
             timer,
+            takes_over,
             ..
         } = exchange;
         let reply = self
@@ -272,6 +281,12 @@ impl Recorder {
             return;
         };
         let streams = facts.streams().count();
+        if let Some(takeover) = takes_over {
+            self.finish_takeover(now, id, *takeover);
+        }
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         call.facts = facts;
         self.keeping.touch(id);
         if let Some(dialog) = dialog {
@@ -362,7 +377,10 @@ impl Recorder {
         dialog: DialogId,
         request: &Request,
     ) {
-        if let Some(id) = self.call_of(dialog) {
+        if let Some(id) = self
+            .call_of(dialog)
+            .filter(|id| self.is_current(*id, dialog))
+        {
             self.note_reasons(id, request);
             // What cannot be read ends the call all the same.
             let config = self.config_of_call(id);
@@ -371,6 +389,12 @@ impl Recorder {
             self.end_call(now, id, EndReason::Bye);
         }
         let _ = self.endpoint.respond(now.mono, tx, &Reply::new(Status::OK));
+    }
+
+    /// Whether a dialog is the one of its call, and not one that was replaced.
+    fn is_current(&self, id: RecordingId, dialog: DialogId) -> bool {
+        let call = self.calls.get(&id);
+        call.is_some_and(|call| call.dialog == Some(dialog))
     }
 
     /// Why the peer ends the call (RFC 3326).
@@ -453,7 +477,10 @@ impl Recorder {
     /// RFC 3261 §13.3.1.4: without an ACK "the dialog is confirmed, but the session SHOULD be
     /// terminated. This is accomplished with a BYE".
     pub(super) fn handle_no_ack(&mut self, now: Now, dialog: DialogId) {
-        if let Some(id) = self.call_of(dialog) {
+        if let Some(id) = self
+            .call_of(dialog)
+            .filter(|id| self.is_current(*id, dialog))
+        {
             self.hang_up(now, id, EndReason::SipTimeout, "no ACK");
         }
     }
@@ -462,6 +489,10 @@ impl Recorder {
         let Some(id) = self.call_by_dialog.remove(&dialog) else {
             return;
         };
+        let current = self.calls.get(&id).and_then(|call| call.dialog);
+        if current.is_some_and(|current| current != dialog) {
+            return self.note_replaced_gone(now, id);
+        }
         let reason = match cause {
             GoneCause::ByeReceived => EndReason::Bye,
             GoneCause::UnknownToPeer => EndReason::SipTimeout,

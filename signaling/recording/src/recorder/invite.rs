@@ -22,7 +22,9 @@ use super::facts::{Carrier, Facts};
 use super::marks::Marks;
 use super::output::{Notice, RefusedBecause};
 use super::proposal::{Proposal, Settled};
+use super::replaces::SameSession;
 use super::session_timer::SessionTimer;
+use super::words::Word;
 use super::{Now, Recorder, Refusal, Stopping, describe};
 use crate::limits::ENGINE_ANSWER_MAX;
 use crate::offer::{self, LocalPorts, Origin, Policy, Session};
@@ -129,11 +131,21 @@ impl Recorder {
         let marks = Marks::of(request);
         let config = self.config_of(&self.sender);
         marks.judge(&config)?;
+        if let Some(named) = request.headers().replaces() {
+            return self.replace(now, invite, marks, named);
+        }
         self.readiness()?;
         let content = content::read(&config, request)?;
+        let same = self.find_same(invite, &content);
+        if let Some(id) = same.filter(|_| self.config.same_session == SameSession::Join) {
+            return self.take_over(now, invite, marks, id);
+        }
         let timer = SessionTimer::asked(&self.config, request.headers())?;
         let ground = self.prepare(now, &invite.source, &content)?;
-        let call = self.assemble(now, invite, marks, &content, timer, ground);
+        let mut call = self.assemble(now, invite, marks, &content, timer, ground);
+        if same.is_some() {
+            call.warn(SESSION_ELSEWHERE);
+        }
         self.begin(now, invite, call);
         Ok(())
     }
@@ -220,6 +232,7 @@ impl Recorder {
             proposal,
             timer,
             revision: 0,
+            takes_over: None,
         };
         Call {
             id: RecordingId::from_bytes(self.random()),
@@ -250,6 +263,8 @@ impl Recorder {
             asking,
             pauses,
             queue: VecDeque::new(),
+            lingering: Vec::new(),
+            formers: Vec::new(),
             is_saved: false,
         }
     }
@@ -300,7 +315,7 @@ impl Recorder {
         self.end_call(now, id, reason);
     }
 
-    fn new_session(&mut self, address: IpAddr) -> Session {
+    pub(super) fn new_session(&mut self, address: IpAddr) -> Session {
         self.sdp_session = self.sdp_session.wrapping_add(1);
         let config = self.config_of(&self.sender);
         let policy = Policy {
@@ -391,6 +406,12 @@ impl Recorder {
         octets
     }
 }
+
+/// The metadata speaks of a session that another recording has.
+const SESSION_ELSEWHERE: Word = (
+    "session_in_another_recording",
+    "another call of the same peer records a session of the same id",
+);
 
 /// What a call is built on: where its streams are received.
 struct Ground {

@@ -26,6 +26,7 @@ mod operator;
 mod output;
 mod proposal;
 mod reconcile;
+mod replaces;
 mod saved;
 mod session_timer;
 mod timers;
@@ -45,6 +46,7 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 pub use config::RecorderConfig;
 pub use keeping::{Saving, WhenStoreAway};
 pub use output::{Notice, Output, RefusedBecause, Statistics};
+pub use replaces::SameSession;
 pub use saved::RestoreError;
 
 pub(crate) use content::AGENT;

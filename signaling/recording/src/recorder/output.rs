@@ -88,6 +88,11 @@ pub enum Notice {
         /// Streams there are now.
         streams: usize,
     },
+    /// Another dialog took the place of a call's.
+    CallReplaced {
+        /// Its recording.
+        recording: RecordingId,
+    },
     /// A re-INVITE or UPDATE was refused; the call goes on as it was.
     ChangeRefused {
         /// Its recording.
@@ -210,6 +215,9 @@ pub enum RefusedBecause {
     /// The media engine is not connected.
     #[error("the media engine is away")]
     EngineAway,
+    /// It was to take the place of a dialog.
+    #[error("{0}")]
+    Replaces(&'static str),
     /// The dialog would not be saved.
     #[error("the store of dialogs is away")]
     StoreAway,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_manifest::{EndReason, MetadataDocument, Pause, SipDialog, Warning};
+use holdfast_manifest::{EndReason, FormerDialog, MetadataDocument, Pause, SipDialog, Warning};
 use holdfast_sip::endpoint::KeptDialog;
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub(super) struct SavedCall {
     timer: Option<SessionTimer>,
     asking: SavedAsking,
     pauses: Vec<Pause>,
+    #[serde(default)]
+    formers: Vec<FormerDialog>,
     pub(super) expires_at: Option<WallTime>,
     pub(super) refresh_at: Option<WallTime>,
     pub(super) ends_at: Option<WallTime>,
@@ -171,6 +173,7 @@ impl SavedCall {
             timer: call.timer,
             asking: call.asking.to_saved(!facts.documents.is_empty()),
             pauses: call.pauses.clone(),
+            formers: call.formers.clone(),
             expires_at: at(Timer::Expiry),
             refresh_at: at(Timer::Refresh),
             ends_at: at(Timer::Duration),
@@ -225,6 +228,8 @@ impl SavedCall {
             asking: super::asking::Asking::from_saved(self.asking),
             pauses: self.pauses,
             queue: VecDeque::new(),
+            lingering: Vec::new(),
+            formers: self.formers,
             is_saved: true,
         }
     }

@@ -32,6 +32,7 @@ impl Recorder {
             Timer::Expiry => {
                 self.hang_up(now, id, EndReason::SipTimeout, "the session has expired");
             }
+            Timer::Lingering => self.end_lingering(id),
             Timer::Duration => {
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.facts

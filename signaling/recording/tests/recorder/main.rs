@@ -20,6 +20,7 @@ mod operator;
 mod pause_and_resume;
 mod pause_model;
 mod port_in_use;
+mod replaces;
 mod restart;
 mod samples;
 mod session_timer;

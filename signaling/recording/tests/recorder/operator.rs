@@ -97,7 +97,7 @@ fn a_pause_holds_at_once_and_is_offered_and_so_is_its_end() {
         "\r\nContact: <sip:198.51.100.7:5060>;+sip.srs\r\n",
         "\r\nRequire: siprec\r\n",
         "\r\nAllow: ",
-        "\r\nSupported: timer\r\n",
+        "\r\nSupported: timer, replaces\r\n",
     ] {
         assert!(asked.text.contains(needed), "{needed}: {}", asked.text);
     }
