@@ -23,6 +23,7 @@ pub mod samples;
 pub mod script;
 pub mod search;
 pub mod shared;
+pub mod srtp;
 pub mod system;
 pub mod talk;
 pub mod tools;

@@ -180,6 +180,7 @@ impl Options {
                 "media",
                 format!("ingest = \"udp\"\nports = \"{first}-{last}\"\n"),
             ),
+            ("srtp", String::new()),
             ("journal", "segment_size = \"4 MiB\"\n".to_owned()),
             ("recordings", format!("dir = \"{root}/recordings\"\n")),
             ("http", self.http(slot)),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use holdfast_control::ShardPorts;
 use holdfast_journal::Lsn;
 use holdfast_rtp::GuardConfig;
-use holdfast_shard::{Assembly, Command, Datagram, Output, Shard, ShardConfig, ShardEvent};
+use holdfast_shard::{
+    Assembly, Command, Datagram, KeyRing, Output, Shard, ShardConfig, ShardEvent,
+};
 use holdfast_units::{MonoTime, WallTime};
 
 use super::append::writer;
@@ -43,7 +45,7 @@ impl WholeShard {
             seed: 1,
         };
         let (now, wall) = (MonoTime(STARTED.0), STARTED);
-        let assembly = Assembly::new(Lsn::ZERO);
+        let assembly = Assembly::new(Lsn::ZERO, KeyRing::default());
         let counts = BTreeMap::new();
         let shard = Shard::new(now, wall, config, writer(), assembly, counts);
         let mut whole = Self {

@@ -61,5 +61,6 @@ fn desired(stream: usize) -> Stream {
         signaling_peer: Some(remote.ip()),
         cname: "recorder.example.com".into(),
         send_reports: true,
+        srtp: None,
     }
 }

@@ -1,7 +1,7 @@
 //! From the committed record to the piece of a track: the recording side of a shard.
 
 use holdfast_journal::{Lsn, RecordRef};
-use holdfast_shard::{AssembledStream, Assembly, LiveCounts, encode_recording, records};
+use holdfast_shard::{AssembledStream, Assembly, KeyRing, LiveCounts, encode_recording, records};
 use holdfast_units::StreamId;
 
 use super::streams::{recordings, stream_id};
@@ -20,7 +20,7 @@ impl Track {
     pub(crate) fn new(streams: usize) -> Self {
         let mut track = Self {
             feed: Feed::new(streams),
-            assembly: Assembly::new(Lsn::ZERO),
+            assembly: Assembly::new(Lsn::ZERO, KeyRing::default()),
             lsn: Lsn::ZERO,
         };
         for recording in recordings(streams) {

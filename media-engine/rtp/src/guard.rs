@@ -176,6 +176,11 @@ impl Guard {
         self.reset_until = now + self.config.relatch_after;
     }
 
+    /// Whether packets are encrypted from now on.
+    pub fn set_protected(&mut self, protected: bool) {
+        self.config.protected = protected;
+    }
+
     /// Pauses or resumes the recording. What is held is given up: it must not appear later.
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;

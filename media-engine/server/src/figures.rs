@@ -101,6 +101,7 @@ pub fn of_shard(shard: u16, core: u32, counted: &Counted) -> ShardStatistics {
         strays: counted.strays + ingest.closed,
         kernel_drops: counted.kernel_drops,
         unwritten: counted.unwritten,
+        mute_streams: counted.mute_streams,
         journal: JournalStatistics {
             segments_used: small(journal.segments_used),
             segments_max: small(journal.segments_max),

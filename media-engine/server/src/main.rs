@@ -48,7 +48,7 @@ use holdfast_journal::{Shard, WriterConfig};
 use holdfast_lifeline::{Kept, Lifeline};
 use holdfast_rtp::{GuardConfig, SourcePolicy};
 use holdfast_settings::{LoadError, LogFormat, Settings};
-use holdfast_shard::ShardConfig;
+use holdfast_shard::{KeyRing, ShardConfig};
 use holdfast_sys::clock;
 use holdfast_sys::seqpacket::Listener;
 use tracing::{error, info, warn};
@@ -93,6 +93,8 @@ enum StartError {
     },
     #[error("another media engine uses {path}")]
     Running { path: PathBuf },
+    #[error("node.key_file")]
+    Keys(#[source] holdfast_seal::KeyFileError),
     #[error("the control socket {path}")]
     Socket {
         path: PathBuf,
@@ -144,6 +146,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         })?;
     }
     let _lock = lock(&settings.node.state_dir.join("engine.lock"))?;
+    let node_keys = holdfast_seal::load_or_create(&settings.node.key_file);
+    let keys = KeyRing::new(node_keys.map_err(StartError::Keys)?);
     let slices = slices(settings);
     let shard_count = slices.len() as u64;
     let (lifeline, mut kept) = lifelines(settings)?;
@@ -159,6 +163,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         journal_dir: &settings.journal.dir,
         incoming: &incoming,
         segment_size: settings.journal.segment_size,
+        keys: &keys,
         slices: &slices,
         leftovers: &ingests.leftovers,
         kept_blocks: &kept_blocks,

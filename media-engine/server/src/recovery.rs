@@ -22,8 +22,8 @@ use holdfast_journal::{
 };
 use holdfast_manifest::EndReason;
 use holdfast_shard::{
-    AssembledStream, Assembly, Checkpoint, DiskError, DiskOrder, DiskResult, Finished, LiveCounts,
-    ReadSavedError, SavedRecording,
+    AssembledStream, Assembly, Checkpoint, DiskError, DiskOrder, DiskResult, Finished, KeyRing,
+    LiveCounts, ReadSavedError, SavedRecording,
 };
 use holdfast_sys::clock;
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -50,6 +50,8 @@ pub struct Settings<'a> {
     pub journal_dir: &'a Path,
     pub incoming: &'a Incoming,
     pub segment_size: u64,
+    /// What opens the keys of streams.
+    pub keys: &'a KeyRing,
     pub slices: &'a [ShardPorts],
     /// For each shard, what a dead engine left in rings that go on.
     pub leftovers: &'a [Option<Leftover>],
@@ -167,7 +169,7 @@ fn recover_shard(
 ) -> Result<Recovered, RecoverError> {
     let path = checkpoint_path(settings.journal_dir, shard);
     let checkpoint = read_checkpoint(&path)?;
-    let mut assembly = Assembly::new(Lsn(checkpoint.lsn));
+    let mut assembly = Assembly::new(Lsn(checkpoint.lsn), settings.keys.clone());
     for recording in saved {
         assembly.restore_recording(recording);
     }
@@ -252,7 +254,14 @@ impl Replay<'_> {
                     "a track is shorter than it was; what is missing is lost");
             }
             let now = clock::wall();
-            match AssembledStream::resume(saved.recording, size, now, &saved.assembly) {
+            let resumed = AssembledStream::resume(
+                assembly.keys(),
+                saved.recording,
+                size,
+                now,
+                &saved.assembly,
+            );
+            match resumed {
                 Ok((stream, counts)) => {
                     self.counts.insert(saved.stream, counts);
                     assembly.restore_stream(stream);

@@ -514,6 +514,11 @@ fn log(shard: usize, notice: &Notice) {
             info!(%recording, %stream, %source, "media comes from here");
         }
         Notice::Orphaned(recording) => warn!(%recording, "nobody claims this recording; it ends"),
+        Notice::Mute(mute) => {
+            let cause = mute.likely_cause();
+            warn!(recording = %mute.recording, stream = %mute.stream, suite = %mute.suite,
+                packets = mute.packets, cause, "nothing of an encrypted stream authenticates");
+        }
         Notice::Dropped { stream, count } => {
             error!(%stream, count, "packets could not be kept");
         }

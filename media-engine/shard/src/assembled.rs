@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use holdfast_control::{Stream, StreamMode};
+use holdfast_control::{Srtp, Stream, StreamMode};
 use holdfast_journal::{Lsn as Position, RecordRef};
 use holdfast_manifest::Direction;
 use holdfast_rtp::rtcp::{Compound, RtcpPacket};
@@ -16,6 +16,8 @@ use holdfast_track::{
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
+use crate::decryption::{Decryption, Mute, Opened};
+use crate::keys::KeyRing;
 use crate::live::{packet_time, payload_map};
 use crate::track_writer::TrackWriter;
 
@@ -33,6 +35,7 @@ pub struct AssembledStream {
     /// Records below are in the track, or have had their effect.
     from: Position,
     codecs: PayloadMap,
+    decryption: Decryption,
     sources: SourceTable,
     /// By number, from 1: who sends.
     addresses: Vec<Option<SocketAddr>>,
@@ -63,9 +66,15 @@ pub struct LiveCounts {
 
 impl AssembledStream {
     /// Begins a track.
-    pub fn begin(recording: RecordingId, desired: Stream, at: &RecordRef<'_>) -> Self {
+    pub fn begin(
+        keys: &KeyRing,
+        recording: RecordingId,
+        desired: Stream,
+        at: &RecordRef<'_>,
+    ) -> Self {
         let track = TrackWriter::new(desired.id, 0);
-        let mut stream = Self::with_track(recording, desired, track);
+        let decryption = Decryption::new(keys, recording, &desired);
+        let mut stream = Self::with_track(recording, desired, decryption, track);
         let header = StreamHeader {
             recording,
             stream: stream.desired.id,
@@ -84,10 +93,16 @@ impl AssembledStream {
         stream
     }
 
-    fn with_track(recording: RecordingId, desired: Stream, track: TrackWriter) -> Self {
+    fn with_track(
+        recording: RecordingId,
+        desired: Stream,
+        decryption: Decryption,
+        track: TrackWriter,
+    ) -> Self {
         Self {
             recording,
             codecs: payload_map(&desired),
+            decryption,
             desired,
             track,
             is_ended: false,
@@ -101,7 +116,10 @@ impl AssembledStream {
     }
 
     /// Follows a changed desired state of the same stream.
-    pub fn change(&mut self, desired: Stream, at: &RecordRef<'_>) {
+    pub fn change(&mut self, keys: &KeyRing, desired: Stream, at: &RecordRef<'_>) {
+        let (recording, now) = (self.recording, at.arrival);
+        self.decryption
+            .change(keys, recording, &self.desired, &desired, now);
         if desired.codecs != self.desired.codecs {
             self.codecs = payload_map(&desired);
             self.mark(&codecs_mark(&desired), at);
@@ -128,14 +146,27 @@ impl AssembledStream {
     pub(crate) fn touch(&self) -> u64 {
         let last = self.last.map_or(0, |(_, ssrc)| ssrc);
         let own = self.from.0 ^ self.counts.packets ^ u64::from(last);
-        own ^ self.sources.touch() ^ self.track.touch()
+        own ^ self.sources.touch() ^ self.track.touch() ^ self.decryption.touch()
     }
 
-    /// Takes an RTP packet. A packet that came before goes no further.
-    pub fn handle_rtp(&mut self, record: &RecordRef<'_>) {
-        let Ok(packet) = RtpPacket::parse(record.payload) else {
+    /// Takes an RTP packet. A packet that came before, or does not authenticate, goes no further.
+    /// `plain` is room for a decrypted one.
+    pub fn handle_rtp(&mut self, record: &RecordRef<'_>, plain: &mut Vec<u8>) {
+        let (bytes, flags) = match self
+            .decryption
+            .open_rtp(record.arrival, record.payload, plain)
+        {
+            Opened::Plain => (record.payload, Flags::NONE),
+            Opened::Decrypted => (&plain[..], Flags::DECRYPTED),
+            Opened::Unreadable => {
+                self.counts.packets += 1;
+                return self.append(Kind::Packet, Flags::PROTECTED, record, record.payload);
+            }
+            Opened::Refused => return,
+        };
+        let Ok(packet) = RtpPacket::parse(bytes) else {
             // The guard let it pass once; kept as it is, the renderer will say what it makes of it.
-            return self.append(Kind::Packet, record);
+            return self.append(Kind::Packet, flags, record, bytes);
         };
         self.last = Some((record.flags, packet.ssrc().0));
         // A payload type that an offer has just taken away: kept, and accounted for without a clock.
@@ -152,24 +183,38 @@ impl AssembledStream {
             }
         }
         self.counts.packets += 1;
-        self.counts.bytes += record.payload.len() as u64;
-        self.append(Kind::Packet, record);
+        self.counts.bytes += bytes.len() as u64;
+        self.append(Kind::Packet, flags, record, bytes);
     }
 
-    /// Takes an RTCP packet. One that does not read is kept all the same.
-    pub fn handle_rtcp(&mut self, record: &RecordRef<'_>) {
-        for packet in Compound::parse(record.payload, false).into_iter().flatten() {
+    /// Takes an RTCP packet. One that does not read is kept all the same; one that does not
+    /// authenticate goes no further. `plain` is room for a decrypted one.
+    pub fn handle_rtcp(&mut self, record: &RecordRef<'_>, plain: &mut Vec<u8>) {
+        let (bytes, flags) = match self.decryption.open_rtcp(record.payload, plain) {
+            Opened::Plain => (record.payload, Flags::NONE),
+            Opened::Decrypted => (&plain[..], Flags::DECRYPTED),
+            Opened::Unreadable => {
+                return self.append(Kind::Rtcp, Flags::PROTECTED, record, record.payload);
+            }
+            Opened::Refused => return,
+        };
+        for packet in Compound::parse(bytes, false).into_iter().flatten() {
             if let RtcpPacket::Goodbye { sources, .. } = packet {
                 sources
                     .iter()
                     .for_each(|ssrc| self.sources.handle_bye(ssrc));
             }
         }
-        self.append(Kind::Rtcp, record);
+        self.append(Kind::Rtcp, flags, record, bytes);
+    }
+
+    /// Says once that packets have come for a while and none of them authenticates.
+    pub(crate) fn mute(&mut self, now: WallTime) -> Option<Mute> {
+        self.decryption.mute(now, self.recording, self.desired.id)
     }
 
     /// Takes the address of a sender. One that does not read is not from this version's journal.
-    pub fn handle_source(&mut self, record: &RecordRef<'_>) {
+    pub fn handle_source(&mut self, record: &RecordRef<'_>, _: &mut Vec<u8>) {
         let Ok(remote) = postcard::from_bytes(record.payload) else {
             return;
         };
@@ -186,7 +231,7 @@ impl AssembledStream {
     }
 
     /// Takes a count of datagrams that were lost before the journal.
-    pub fn handle_drops(&mut self, record: &RecordRef<'_>) {
+    pub fn handle_drops(&mut self, record: &RecordRef<'_>, _: &mut Vec<u8>) {
         let Some((packets, rest)) = record.payload.split_first_chunk() else {
             return;
         };
@@ -237,7 +282,9 @@ impl AssembledStream {
             refused: live
                 .refused
                 .iter()
-                .map(|(why, n)| (why.name().to_owned(), n))
+                .map(|(why, n)| (why.name(), n))
+                .chain(self.decryption.refused())
+                .map(|(why, n)| (why.to_owned(), n))
                 .collect(),
             tracker: Vec::new(),
         };
@@ -301,7 +348,14 @@ impl AssembledStream {
         }
         let size_at = bytes.len();
         bytes.extend([0; 4]);
-        let plain = (&self.desired, &self.addresses, self.last);
+        let (former, decryption) = self.decryption.state();
+        let plain = (
+            &self.desired,
+            &self.addresses,
+            self.last,
+            former,
+            decryption,
+        );
         let mut bytes =
             postcard::to_extend(&plain, bytes).expect("plain data serialises into memory");
         let size = (bytes.len() - size_at - 4) as u32;
@@ -316,6 +370,7 @@ impl AssembledStream {
     ///
     /// Where the octets are not of this version.
     pub fn resume(
+        keys: &KeyRing,
         recording: RecordingId,
         track_size: u64,
         now: WallTime,
@@ -343,9 +398,11 @@ impl AssembledStream {
             .split_at_checked(u32::from_le_bytes(*size) as usize)
             .ok_or(StateError::TooShort)?;
         let plain = postcard::from_bytes(plain).map_err(|_| StateError::Invalid)?;
-        let (desired, addresses, last): (Stream, Vec<Option<SocketAddr>>, _) = plain;
+        let (desired, addresses, last, former, decryption): PlainState = plain;
+        let decryption = Decryption::resume(keys, recording, &desired, former, &decryption)
+            .ok_or(StateError::Invalid)?;
         let track = TrackWriter::new(desired.id, track_size);
-        let mut stream = Self::with_track(recording, desired, track);
+        let mut stream = Self::with_track(recording, desired, decryption, track);
         stream.is_ended = is_ended != 0;
         stream.from = Position(u64::from_le_bytes(*position));
         stream.addresses = addresses;
@@ -377,14 +434,14 @@ impl AssembledStream {
         self.append_scratch(Kind::Mark, 0, at);
     }
 
-    fn append(&mut self, kind: Kind, record: &RecordRef<'_>) {
+    fn append(&mut self, kind: Kind, flags: Flags, record: &RecordRef<'_>, payload: &[u8]) {
         self.track.append(&Record {
             kind,
             source: record.flags,
-            flags: Flags::NONE,
+            flags,
             lsn: Lsn(record.lsn.0),
             arrival: record.arrival,
-            payload: record.payload,
+            payload,
         });
     }
 
@@ -418,7 +475,17 @@ const fn direction(mode: StreamMode) -> Direction {
     }
 }
 
-const STATE_VERSION: u8 = 2;
+/// The part of a state that is no counter and no source: the desired state, the addresses of senders,
+/// the last of them, keys that were in force before, and what is known of the encryption.
+type PlainState = (
+    Stream,
+    Vec<Option<SocketAddr>>,
+    Option<(u8, u32)>,
+    Option<Srtp>,
+    Vec<u8>,
+);
+
+const STATE_VERSION: u8 = 3;
 /// Octets of a state with one SSRC, generously.
 const STATE_SIZE_USUAL: usize = 1_280;
 const OWN_COUNTERS: usize = 6;
@@ -457,6 +524,7 @@ mod tests {
             signaling_peer: None,
             cname: "test".into(),
             send_reports: true,
+            srtp: None,
         }
     }
 
@@ -481,12 +549,20 @@ mod tests {
     #[test]
     fn a_source_that_says_goodbye_makes_room_for_the_next_one_at_once() {
         let start = record(0, records::RECORDING, &[]);
-        let mut stream = AssembledStream::begin(RecordingId::from_bytes([1; 16]), stream(), &start);
+        let mut stream = AssembledStream::begin(
+            &KeyRing::default(),
+            RecordingId::from_bytes([1; 16]),
+            stream(),
+            &start,
+        );
         let mut lsn = 0;
         let mut take = |stream: &mut AssembledStream, ssrc, numbers: std::ops::Range<u8>| {
             for number in numbers {
                 lsn += 1;
-                stream.handle_rtp(&record(lsn, records::RTP, &rtp(ssrc, number)));
+                stream.handle_rtp(
+                    &record(lsn, records::RTP, &rtp(ssrc, number)),
+                    &mut Vec::new(),
+                );
             }
             lsn
         };
@@ -494,7 +570,7 @@ mod tests {
         let said = take(&mut stream, 1, 0..3);
         // An empty receiver report and a BYE of SSRC 1.
         let goodbye = [0x80, 201, 0, 1, 0, 0, 0, 1, 0x81, 203, 0, 1, 0, 0, 0, 1];
-        stream.handle_rtcp(&record(said, records::RTCP, &goodbye));
+        stream.handle_rtcp(&record(said, records::RTCP, &goodbye), &mut Vec::new());
         take(&mut stream, 2, 0..3);
         assert_eq!(current(&mut stream), Ssrc(2));
         // Without one, it is not believed to have ended.

@@ -24,7 +24,9 @@ use holdfast_journal::{Lsn, RecordRef};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 use crate::assembled::{AssembledStream, LiveCounts};
+use crate::decryption::Mute;
 use crate::disk::{DiskError, DiskOrder, Published};
+use crate::keys::KeyRing;
 use crate::records;
 use crate::saved::{SavedRecording, StreamCheckpoint};
 
@@ -57,6 +59,11 @@ pub struct Assembly {
     unknown: u64,
     /// Packets of streams that are gone which had come before, and which came late.
     repeated: (u64, u64),
+    keys: KeyRing,
+    /// Streams of which nothing authenticates, until somebody asks.
+    mutes: VecDeque<Mute>,
+    /// Room for a decrypted packet.
+    plain: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -95,10 +102,11 @@ pub enum Finished {
 }
 
 impl Assembly {
-    /// An assembly that begins at this record.
-    pub fn new(position: Lsn) -> Self {
+    /// An assembly that begins at this record, and opens the keys of streams with these.
+    pub fn new(position: Lsn, keys: KeyRing) -> Self {
         Self {
             position,
+            keys,
             ..Self::default()
         }
     }
@@ -129,6 +137,16 @@ impl Assembly {
     /// Pieces that are on their way to the disk.
     pub fn pieces_in_flight(&self) -> usize {
         self.pieces_in_flight
+    }
+
+    /// What opens the keys of streams.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// A stream of which nothing authenticates; each is told once.
+    pub fn poll_mute(&mut self) -> Option<Mute> {
+        self.mutes.pop_front()
     }
 
     /// What the disk has to do next.
@@ -213,7 +231,7 @@ impl Assembly {
     fn with_stream(
         &mut self,
         record: &RecordRef<'_>,
-        handle: fn(&mut AssembledStream, &RecordRef<'_>),
+        handle: fn(&mut AssembledStream, &RecordRef<'_>, &mut Vec<u8>),
     ) {
         let Some(index) = self.find(record) else {
             self.unknown += 1;
@@ -229,7 +247,8 @@ impl Assembly {
             self.unknown += 1;
             return;
         }
-        handle(stream, record);
+        handle(stream, record, &mut self.plain);
+        self.mutes.extend(stream.mute(record.arrival));
         if stream.track.is_due() {
             self.flush(index);
         }
@@ -322,10 +341,13 @@ impl Assembly {
                 if let Some(known) = &mut self.streams[index as usize]
                     && !known.has(at.lsn)
                 {
-                    known.change(stream.clone(), at);
+                    known.change(&self.keys, stream.clone(), at);
                 }
             }
-            None => self.insert_stream(AssembledStream::begin(recording, stream.clone(), at)),
+            None => {
+                let begun = AssembledStream::begin(&self.keys, recording, stream.clone(), at);
+                self.insert_stream(begun);
+            }
         }
     }
 

@@ -181,6 +181,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             let mut streams = desired.streams.iter().enumerate();
             streams.try_for_each(|(index, stream)| {
                 self.check_stream(desired, index, stream)?;
+                let opened = self.assembly.keys().check(desired.id, stream);
+                opened.map_err(|error| error.to_string())?;
                 known.map_or(Ok(()), |known| known.check_stream(stream))
             })
         });

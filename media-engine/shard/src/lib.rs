@@ -10,9 +10,11 @@
 mod assembled;
 mod assembly;
 mod checkpoint;
+mod decryption;
 mod desire;
 mod disk;
 mod documents;
+mod keys;
 mod latency;
 pub mod limits;
 mod live;
@@ -28,7 +30,9 @@ mod track_writer;
 
 pub use assembled::{AssembledStream, LiveCounts};
 pub use assembly::{Assembly, Finished};
+pub use decryption::Mute;
 pub use disk::{DiskError, DiskOrder, DiskResult, Published};
+pub use keys::{KeyError, KeyRing};
 pub use output::{Command, Datagram, IngestFigures, Notice, Output, ShardEvent, ShardStatistics};
 pub use records::{decode_stream, encode_recording};
 pub use saved::{Checkpoint, ReadSavedError, SavedRecording, StreamCheckpoint};

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How long packets of an encrypted stream come without one that authenticates until that is told.
+pub const MUTE_AFTER: Duration = Duration::from_secs(2);
+
 /// Streams that a shard can hold: one for each pair of ports that a slice can have.
 pub const STREAMS_MAX: usize = 32 * 1024;
 

@@ -14,7 +14,12 @@ use holdfast_rtp::{
 };
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
+use crate::keys::KeyRing;
 use crate::limits::SOURCES_MAX;
+
+pub(crate) mod srtcp;
+
+use srtcp::Srtcp;
 
 /// The receiving side of one stream.
 ///
@@ -44,6 +49,8 @@ pub struct LiveStream {
     pub rtcp: RtcpSession,
     /// Where reports go instead of where the signaling says.
     pub rtcp_peer: Option<SocketAddr>,
+    /// How RTCP is encrypted.
+    pub(crate) srtcp: Srtcp,
     sources: Vec<SocketAddr>,
 }
 
@@ -99,6 +106,7 @@ impl LiveStream {
     /// A stream that has heard nobody yet. The random numbers are for its reports.
     pub fn new(
         now: MonoTime,
+        keys: &KeyRing,
         recording: RecordingId,
         desired: Stream,
         config: GuardConfig,
@@ -114,6 +122,7 @@ impl LiveStream {
         };
         let mut guard = Guard::new(config, expected(&desired));
         guard.set_paused(desired.mode == StreamMode::Pause);
+        guard.set_protected(desired.srtp.is_some());
         let codecs = payload_map(&desired);
         Self {
             packets: 0,
@@ -123,6 +132,7 @@ impl LiveStream {
             recording,
             guard,
             codecs,
+            srtcp: Srtcp::new(keys, recording, &desired),
             desired,
             kernel_drops: 0,
             unwritten: Unwritten::default(),
@@ -133,7 +143,17 @@ impl LiveStream {
     }
 
     /// Follows a changed desired state of the same stream.
-    pub fn change(&mut self, now: MonoTime, wall: WallTime, desired: Stream, random: u32) {
+    pub fn change(
+        &mut self,
+        now: MonoTime,
+        wall: WallTime,
+        keys: &KeyRing,
+        desired: Stream,
+        random: u32,
+    ) {
+        self.srtcp
+            .change(keys, self.recording, &self.desired, &desired);
+        self.guard.set_protected(desired.srtp.is_some());
         self.guard.set_expected(expected(&desired));
         self.rtcp
             .set_bandwidth(now, bandwidth(&desired), Chance(random));

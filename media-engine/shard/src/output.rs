@@ -7,6 +7,7 @@ use holdfast_journal::Occupancy;
 use holdfast_rtp::Refused;
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
+use crate::decryption::Mute;
 use crate::disk::{DiskError, DiskOrder};
 
 /// What the control thread tells a shard.
@@ -121,6 +122,8 @@ pub struct ShardStatistics {
     pub commits: u64,
     /// What of the journal failed.
     pub journal_failures: u64,
+    /// Encrypted streams of which nothing authenticated for a while.
+    pub mute_streams: u64,
     /// Whether the journal takes nothing at present.
     pub journal_failing: bool,
     /// What is counted before the shard; the shell fills it in.
@@ -170,6 +173,8 @@ pub enum Notice {
     },
     /// Nobody claims a recording.
     Orphaned(RecordingId),
+    /// Packets of an encrypted stream come, and none of them authenticates.
+    Mute(Mute),
     /// Datagrams of a stream could not be kept.
     Dropped {
         /// Which stream.

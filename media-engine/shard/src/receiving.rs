@@ -82,11 +82,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         wanted: &Stream,
     ) {
         let random = self.random.next_u32();
+        let keys = self.assembly.keys().clone();
         let Some(live) = self.live_mut(wanted) else {
             return self.insert_live(now, wall, recording, wanted.clone());
         };
         let former = live.desired.clone();
-        live.change(now, wall, wanted.clone(), random);
+        live.change(now, wall, &keys, wanted.clone(), random);
         if former.rtcp_port != wanted.rtcp_port {
             self.close_rtcp(&former);
         }
@@ -101,7 +102,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     ) {
         let pair = self.pair(stream.rtp_port);
         let random = [self.random.next_u32(), self.random.next_u32()];
-        let mut live = LiveStream::new(now, recording, stream, self.config.guard, random);
+        let mut live = LiveStream::new(
+            now,
+            self.assembly.keys(),
+            recording,
+            stream,
+            self.config.guard,
+            random,
+        );
         if let Some(counts) = self.ended_counts.remove(&live.desired.id) {
             live.restore(counts.refused, counts.kernel_drops);
         }

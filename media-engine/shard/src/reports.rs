@@ -29,7 +29,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             return;
         };
         // What does not read is kept as it is and has no effect.
-        let events = live.rtcp.handle_packet(now, bytes).unwrap_or_default();
+        let mut room = Vec::new();
+        let events = live
+            .srtcp
+            .open_packet(bytes, &mut room)
+            .and_then(|plain| live.rtcp.handle_packet(now, plain).ok())
+            .unwrap_or_default();
         // A peer behind an address translator is where its own reports come from, when its media
         // comes from there too.
         let is_media_host = live
@@ -95,17 +100,19 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     }
 
     fn send(&mut self, pair: usize, report: &[u8]) {
-        let Some(Some(live)) = self.live.get(pair) else {
+        let Some(Some(live)) = self.live.get_mut(pair) else {
             return;
         };
         let Some(to) = live.rtcp_peer.or(live.desired.peer_rtcp) else {
             return;
         };
-        let from_port = live.desired.rtcp_port;
+        let Some(bytes) = live.srtcp.protect(report) else {
+            return;
+        };
         self.outputs.push_back(Output::Send {
-            from_port,
+            from_port: live.desired.rtcp_port,
             to,
-            bytes: report.to_vec(),
+            bytes,
         });
     }
 }

@@ -22,8 +22,8 @@ const RECORDING_MAGIC: [u8; 4] = *b"hfrs";
 const CHECKPOINT_MAGIC: [u8; 4] = *b"hfck";
 
 /// Highest version of both files.
-pub const VERSION: u32 = 2;
-const RECORDING_VERSION: u32 = 1;
+pub const VERSION: u32 = 3;
+const RECORDING_VERSION: u32 = 2;
 const CHECKPOINT_VERSION: u32 = VERSION;
 
 /// State of a recording in progress: what the journal's records up to some point made of it.
@@ -244,10 +244,10 @@ mod tests {
             );
         }
         let mut newer = bytes;
-        newer[4] = 3;
+        newer[4] = 4;
         assert!(matches!(
             Checkpoint::decode(&newer),
-            Err(ReadSavedError::TooNew { found: 3 })
+            Err(ReadSavedError::TooNew { found: 4 })
         ));
     }
 }

@@ -5,7 +5,7 @@ mod world;
 use holdfast_control::{Life, Recording, ShardPorts};
 use holdfast_journal::Lsn;
 use holdfast_manifest::EndReason;
-use holdfast_shard::{Assembly, DiskOrder, SavedRecording};
+use holdfast_shard::{Assembly, DiskOrder, KeyRing, SavedRecording};
 use holdfast_track::TrackMark;
 use world::build::{ended, id, recording, stream};
 use world::{Crash, FIRST_PORT, MS, World};
@@ -133,11 +133,11 @@ fn recordings_of_a_shard_that_is_no_more_are_published_once() {
     let world = World::new(124);
     let call = recording(1, 5, &[]);
     let end = ended(&call, world.wall);
-    let mut other = Assembly::new(Lsn(0));
+    let mut other = Assembly::new(Lsn(0), KeyRing::default());
     other.restore_recording(end);
     other.finish_restoring();
     while other.poll_order().is_some() {}
-    let mut own = Assembly::new(Lsn(0));
+    let mut own = Assembly::new(Lsn(0), KeyRing::default());
     own.finish_restoring();
     own.adopt(other);
     own.resume_publishing();

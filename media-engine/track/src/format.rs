@@ -62,6 +62,8 @@ impl Flags {
     pub const DECRYPTED: Self = Self(1);
     /// We sent it.
     pub const OUTBOUND: Self = Self(2);
+    /// The packet is SRTP or SRTCP as it came: nobody had the keys to it.
+    pub const PROTECTED: Self = Self(4);
 
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {

@@ -40,7 +40,7 @@ pub(crate) use spans::{Span, join, subtract};
 
 use self::marks::Marks;
 use self::source::{Item, Sound, Source};
-use crate::format::{Kind, Record};
+use crate::format::{Flags, Kind, Record};
 use crate::limits::{GAPS_MAX, RUNS_MAX, SOURCES_MAX};
 use crate::payload::{CodecEntry, Counters, SourceAddresses, StreamHeader, TrackMark};
 
@@ -238,6 +238,11 @@ impl Timeline {
     }
 
     fn handle_packet(&mut self, record: &Record<'_>, sink: &mut Sink<'_>) {
+        if record.flags.contains(Flags::PROTECTED) {
+            // Kept for whoever finds the keys.
+            self.totals.unplaced += 1;
+            return;
+        }
         let Ok(packet) = RtpPacket::parse(record.payload) else {
             self.totals.unplaced += 1;
             return;

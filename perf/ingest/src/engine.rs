@@ -265,6 +265,7 @@ fn recording(
         signaling_peer: Some(Ipv4Addr::LOCALHOST.into()),
         cname: "ingest".into(),
         send_reports: true,
+        srtp: None,
     };
     Recording {
         id: RecordingId::from_bytes(identity.to_be_bytes()),

@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod limits;
 mod message;
 pub mod operator;
+mod srtp;
 pub mod statistics;
 pub mod status;
 
@@ -27,4 +28,5 @@ pub use message::{
     Life, PublishedRecording, Recording, RefusalReason, RefusedStream, ShardPorts, Stage,
     StageLatency, Stream, StreamMode, ToEngine, Unwilling,
 };
+pub use srtp::{KeyOf, Sealed, Srtp, SrtpKey, seal_context};
 pub use statistics::{EngineStatistics, ShardStatistics};

@@ -9,6 +9,7 @@ use holdfast_units::{RecordingId, StreamId, WallTime};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::DOCUMENT_NAME_SIZE_MAX;
+use crate::srtp::Srtp;
 use crate::statistics::{EngineStatistics, ShardStatistics};
 
 /// What signaling tells the engine.
@@ -193,6 +194,8 @@ pub struct Stream {
     pub cname: String,
     /// Whether receiver reports are sent: `b=RR:0` forbids them.
     pub send_reports: bool,
+    /// How its packets are encrypted; `None`: not at all.
+    pub srtp: Option<Srtp>,
 }
 
 /// What becomes of packets that arrive for a stream.

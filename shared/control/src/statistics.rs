@@ -61,6 +61,8 @@ pub struct ShardStatistics {
     pub kernel_drops: u64,
     /// Datagrams that the journal did not take.
     pub unwritten: u64,
+    /// Encrypted streams of which packets came and for 2 s none authenticated.
+    pub mute_streams: u64,
     /// The journal.
     pub journal: JournalStatistics,
     /// The packet rings; `None` with plain sockets.

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use holdfast_control::statistics::RingStatistics;
 use holdfast_control::{
     DecodeError, Document, DocumentName, EngineStatistics, FromEngine, Health, Life, Recording,
-    ShardPorts, ShardStatistics, Stage, StageLatency, Stream, StreamMode, ToEngine, decode, encode,
-    frame,
+    Sealed, ShardPorts, ShardStatistics, Srtp, SrtpKey, Stage, StageLatency, Stream, StreamMode,
+    ToEngine, decode, encode, frame,
 };
 use holdfast_manifest::Codec;
-use holdfast_units::{RecordingId, StreamId, WallTime};
+use holdfast_units::{RecordingId, SrtpSuite, StreamId, WallTime};
 
 fn recording() -> ToEngine {
     ToEngine::Recording(Recording {
@@ -44,18 +44,28 @@ fn recording() -> ToEngine {
             signaling_peer: Some("192.0.2.1".parse().unwrap()),
             cname: "c".into(),
             send_reports: true,
+            srtp: Some(Srtp {
+                suite: SrtpSuite::AesGcm128,
+                peer: vec![SrtpKey {
+                    key: Sealed(vec![1, 2, 3]),
+                    mki: vec![4],
+                    lifetime: 1 << 31,
+                }],
+                own: Sealed(vec![5]),
+                encrypts_rtcp: true,
+            }),
         }],
     })
 }
 
 #[test]
-fn golden_bytes_of_version_3() {
+fn golden_bytes_of_version_4() {
     assert_eq!(
         frame::VERSION,
-        3,
+        4,
         "new golden files belong to a new version"
     );
-    let golden: &[u8] = include_bytes!("golden/recording_v3.bin");
+    let golden: &[u8] = include_bytes!("golden/recording_v4.bin");
     let encoded = encode(&recording()).unwrap();
     assert_eq!(encoded, golden);
     assert_eq!(decode::<ToEngine>(golden).unwrap(), recording());

@@ -14,7 +14,7 @@ use crate::settings::{
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, SameSession, Settings,
     Sip, SipListen, SipTransport, SourcePolicy, WhenCritical,
 };
-use crate::{clash, http, limits, peers, sip_limits, store};
+use crate::{clash, http, limits, peers, sip_limits, srtp, store};
 
 /// Checks everything that needs no machine.
 pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
@@ -29,8 +29,9 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
     let tls = peers::tls(&mut checker, &raw.tls);
     let access = peers::access(&mut checker, &raw.access);
     let digest = peers::digest(&mut checker, &raw.digest);
-    let peers = peers::peers(&mut checker, &raw, &sip);
     let store = store::store(&mut checker, &raw.store, &node.state_dir);
+    let srtp = srtp::srtp(&mut checker, &raw.srtp);
+    let peers = peers::peers(&mut checker, &raw, &sip, &srtp);
     let media = media(&mut checker, &raw.media, sip.max_calls);
     let journal = journal(&mut checker, &raw.journal, &node.state_dir);
     let recordings = recordings(&mut checker, &raw.recordings);
@@ -54,6 +55,7 @@ pub(crate) fn convert(document: Document) -> Result<Settings, SettingsError> {
         digest,
         peers,
         store,
+        srtp,
         media,
         journal,
         recordings,

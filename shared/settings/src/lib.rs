@@ -25,6 +25,7 @@ mod quantity;
 mod raw;
 mod settings;
 mod sip_limits;
+mod srtp;
 mod store;
 
 #[cfg(feature = "files")]
@@ -36,9 +37,10 @@ pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};
 pub use settings::{
     Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, Http, IngestKind, Journal,
-    KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress, MediaInterface, Names,
-    Node, Peer, PlainInvite, PortRange, Prefix, Recordings, SameSession, Settings, Sip, SipLimits,
-    SipListen, SipTransport, SourcePolicy, Tls, UnknownPeers, WhenCritical,
+    KeepPackets, KeysWithoutTls, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress,
+    MediaInterface, Names, Node, Peer, PlainInvite, PortRange, Prefix, Recordings, SameSession,
+    Settings, Sip, SipLimits, SipListen, SipTransport, SourcePolicy, Srtp, SrtpPreference, Tls,
+    UnknownPeers, WhenCritical,
 };
 pub use store::{Store, StoreKind, WhenAway};
 

@@ -9,8 +9,9 @@ use crate::limits;
 use crate::raw::{RawAccess, RawDigest, RawPeer, RawSettings, RawTls};
 use crate::settings::{
     Access, ClientCertificates, Digest, DigestAlgorithm, Names, Peer, PlainInvite, Prefix, Sip,
-    Tls, UnknownPeers,
+    Srtp, Tls, UnknownPeers,
 };
+use crate::srtp;
 
 pub(crate) fn tls(checker: &mut Checker<'_>, raw: &RawTls) -> Tls {
     Tls {
@@ -97,7 +98,12 @@ pub(crate) fn digest(checker: &mut Checker<'_>, raw: &RawDigest) -> Digest {
     }
 }
 
-pub(crate) fn peers(checker: &mut Checker<'_>, raw: &RawSettings, sip: &Sip) -> Vec<Peer> {
+pub(crate) fn peers(
+    checker: &mut Checker<'_>,
+    raw: &RawSettings,
+    sip: &Sip,
+    srtp: &Srtp,
+) -> Vec<Peer> {
     let count_max = limits::PEER_COUNT_MAX;
     if raw.peer.len() > count_max {
         let found = format_args!("a list of {}", raw.peer.len());
@@ -105,11 +111,11 @@ pub(crate) fn peers(checker: &mut Checker<'_>, raw: &RawSettings, sip: &Sip) -> 
     }
     let indexed = raw.peer.iter().enumerate();
     indexed
-        .map(|(index, raw)| peer(checker, &format!("peer[{index}]"), raw, sip))
+        .map(|(index, raw)| peer(checker, &format!("peer[{index}]"), raw, sip, srtp))
         .collect()
 }
 
-fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip) -> Peer {
+fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip, srtp: &Srtp) -> Peer {
     let key = |name: &str| format!("{at}.{name}");
     if !WORD.is_good(&raw.name) {
         checker.not_allowed(&key("name"), quoted(&raw.name), WORD.allowed);
@@ -146,6 +152,7 @@ fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip) -> Peer {
         ),
         labels: words(checker, &key("labels"), &raw.labels, WORD),
         codecs: words(checker, &key("codecs"), &raw.codecs, WORD),
+        srtp: srtp::of_peer(checker, at, raw, srtp),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Integers are `i64` throughout, so that the range check is ours and its message names the key.
 
+use holdfast_units::SrtpSuite;
 use serde::{Deserialize, Serialize};
 
 use crate::store::RawStore;
@@ -15,6 +16,7 @@ pub(crate) struct RawSettings {
     pub access: RawAccess,
     pub digest: RawDigest,
     pub store: RawStore,
+    pub srtp: RawSrtp,
     pub media: RawMedia,
     pub journal: RawJournal,
     pub recordings: RawRecordings,
@@ -108,6 +110,18 @@ pub(crate) struct RawPeer {
     pub plain_invite: String,
     pub labels: Vec<String>,
     pub codecs: Vec<String>,
+    pub srtp_suites: Vec<String>,
+    pub srtp_keys_without_tls: String,
+    pub srtp_opportunistic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSrtp {
+    pub suites: Vec<String>,
+    pub prefer: String,
+    pub keys_without_tls: String,
+    pub opportunistic: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -263,6 +277,20 @@ impl Default for RawPeer {
             plain_invite: "default".to_owned(),
             labels: Vec::new(),
             codecs: Vec::new(),
+            srtp_suites: vec!["default".to_owned()],
+            srtp_keys_without_tls: "default".to_owned(),
+            srtp_opportunistic: "default".to_owned(),
+        }
+    }
+}
+
+impl Default for RawSrtp {
+    fn default() -> Self {
+        Self {
+            suites: SrtpSuite::ALL.map(|suite| suite.name().to_owned()).to_vec(),
+            prefer: "offer".to_owned(),
+            keys_without_tls: "refuse".to_owned(),
+            opportunistic: false,
         }
     }
 }
@@ -278,6 +306,7 @@ impl RawPeer {
             users: list("sbc-1"),
             labels: list("agent"),
             codecs: list("PCMA"),
+            srtp_suites: list("AEAD_AES_256_GCM"),
             ..Self::default()
         }
     }

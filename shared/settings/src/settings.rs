@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdfast_units::SrtpSuite;
+
 use crate::problem::SettingsError;
 use crate::raw::RawSettings;
 use crate::store::Store;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub peers: Vec<Peer>,
     /// Where the state of calls is kept.
     pub store: Store,
+    /// Encrypted media.
+    pub srtp: Srtp,
     /// Reception of media.
     pub media: Media,
     /// The journal of each shard.
@@ -331,6 +335,39 @@ pub struct Peer {
     pub labels: Vec<String>,
     /// Encodings that are recorded, the preferred one first; empty: all.
     pub codecs: Vec<String>,
+    /// Encrypted media.
+    pub srtp: Srtp,
+}
+
+/// `[srtp]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srtp {
+    /// Suites that are taken, the preferred one first; empty: streams are not encrypted.
+    pub suites: Vec<SrtpSuite>,
+    /// Whose order counts.
+    pub prefer: SrtpPreference,
+    /// What becomes of keys that do not come by TLS.
+    pub keys_without_tls: KeysWithoutTls,
+    /// Whether keys on a line of a plain profile encrypt it all the same (RFC 8643).
+    pub opportunistic: bool,
+}
+
+/// Whose order of suites counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SrtpPreference {
+    /// That of the offer.
+    Offer,
+    /// Ours.
+    Own,
+}
+
+/// What becomes of keys that do not come by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysWithoutTls {
+    /// The stream is refused.
+    Refuse,
+    /// They are taken: whoever reads the signaling can read the media.
+    Accept,
 }
 
 /// `[media]`

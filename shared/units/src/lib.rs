@@ -4,7 +4,9 @@
 //! source: values come from the shells.
 
 mod id;
+mod srtp;
 mod time;
 
 pub use id::{RecordingId, StreamId};
+pub use srtp::SrtpSuite;
 pub use time::{MonoTime, WallTime};

@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
-use holdfast_units::WallTime;
+use holdfast_units::{SrtpSuite, WallTime};
 
 use crate::metadata::{Channels, Limits, Line, State, parse};
 use crate::multipart::{BodyLimits, UnstatedHandling, split};
-use crate::offer::{LinePlan, LocalPorts, Origin, Policy, Session};
+use crate::offer::{KeySeed, LinePlan, LocalPorts, Origin, Policy, Session, SrtpPolicy};
 use crate::sdp::{MediaKind, SessionDescription};
 
 /// A message body: its first line is the Content-Type, what follows the octets.
@@ -39,13 +39,19 @@ pub fn any_description(octets: &[u8]) {
     let _ = description.all_flags();
     let policy = Policy {
         raw_media: vec![MediaKind::Video],
+        srtp: SrtpPolicy {
+            suites: SrtpSuite::ALL.to_vec(),
+            takes_keys: true,
+            opportunistic: true,
+            ..SrtpPolicy::default()
+        },
         ..Policy::default()
     };
     let origin = Origin {
         session_id: 1,
         address: IpAddr::from([198, 51, 100, 7]),
     };
-    let mut session = Session::new(&policy, origin);
+    let mut session = Session::new(&policy, origin, KeySeed::new([7; 32]));
     for _ in 0..2 {
         if let Ok(plan) = session.plan(&description)
             && let Ok(answer) = session.accept(plan, ports)

@@ -109,3 +109,9 @@ pub const SNAPSHOT_REQUESTS_MAX: u32 = 4;
 pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(32);
 
 const _: () = assert!(DOCUMENT_BYTES_KEPT_MAX < DOCUMENT_BYTES_WAITING_MAX);
+
+/// Keys of one crypto line (RFC 4568 §6.1); a line with more is passed over.
+pub const CRYPTO_KEYS_MAX: usize = 4;
+
+/// Octets of a master key identifier (RFC 4568 §6.1).
+pub const MKI_SIZE_MAX: usize = 128;

@@ -45,6 +45,7 @@ impl Log {
             notice,
             Notice::InviteRefused { .. }
                 | Notice::RequestRefused { .. }
+                | Notice::LineRefused { .. }
                 | Notice::ChangeRefused { .. }
         );
         if !by_peer || self.has_room(now) {
@@ -126,6 +127,13 @@ fn log(notice: &Notice) {
             peer,
         } => {
             info!(%recording, call_id, %peer, "call started");
+        }
+        Notice::LineRefused {
+            call_id,
+            line,
+            reason,
+        } => {
+            info!(call_id, line, %reason, "a stream is answered with port 0");
         }
         Notice::InviteRefused {
             call_id,

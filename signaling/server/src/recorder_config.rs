@@ -1,12 +1,15 @@
 //! From settings to what the recorder is told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use holdfast_recording::admission::{AdmissionConfig, Names, PeerConfig, Prefix};
+use holdfast_recording::offer::{Preference, SrtpPolicy};
 use holdfast_recording::recorder::{RecorderConfig, SameSession, WhenStoreAway};
+use holdfast_seal::NodeKeys;
 use holdfast_settings::{
-    Advertise, DigestAlgorithm, MediaAddress, Peer, PlainInvite, Settings, SettingsError, Store,
-    StoreKind, UnknownPeers, WhenAway,
+    Advertise, DigestAlgorithm, KeysWithoutTls, MediaAddress, Peer, PlainInvite, Settings,
+    SettingsError, Srtp, SrtpPreference, Store, StoreKind, UnknownPeers, WhenAway,
 };
 use holdfast_sip::digest::{Algorithm, Credentials, DigestConfig};
 use holdfast_sip::endpoint::Advertised;
@@ -19,6 +22,7 @@ pub fn of(
     listeners: &[(Transport, SocketAddr)],
     tag_secret: u64,
     credentials: Credentials,
+    node_keys: Arc<NodeKeys>,
 ) -> RecorderConfig {
     let (sip, bounds) = (&settings.sip, &settings.sip.limits);
     let base = RecorderConfig::default();
@@ -55,6 +59,8 @@ pub fn of(
         is_strict: sip.strict,
         takes_plain_invites: sip.plain_invite == PlainInvite::Accept,
         starts_paused: sip.start_paused,
+        srtp: srtp(&settings.srtp),
+        node_keys: Some(node_keys),
         calls_max,
         streams_per_call_max: count(u64::from(sip.streams_per_call_max)),
         call_duration_max: sip.call_duration_max,
@@ -127,6 +133,19 @@ fn peer(peer: &Peer) -> PeerConfig {
         takes_plain_invites: peer.plain_invite == PlainInvite::Accept,
         labels: peer.labels.clone(),
         codecs: peer.codecs.clone(),
+        srtp: srtp(&peer.srtp),
+    }
+}
+
+fn srtp(srtp: &Srtp) -> SrtpPolicy {
+    SrtpPolicy {
+        suites: srtp.suites.clone(),
+        prefers: match srtp.prefer {
+            SrtpPreference::Offer => Preference::Offer,
+            SrtpPreference::Own => Preference::Own,
+        },
+        takes_keys: srtp.keys_without_tls == KeysWithoutTls::Accept,
+        opportunistic: srtp.opportunistic,
     }
 }
 
@@ -172,6 +191,11 @@ fn advertised(advertise: Advertise, listeners: &[(Transport, SocketAddr)]) -> Ve
 mod tests {
     use super::*;
 
+    fn keys() -> Arc<NodeKeys> {
+        let text = NodeKeys::text_of(&[7; 32]);
+        Arc::new(NodeKeys::parse(&text).unwrap())
+    }
+
     #[test]
     fn the_announced_address_has_the_port_of_the_listener_of_its_family() {
         let settings = Settings::from_toml("[sip]\nadvertise = \"203.0.113.7\"\n").unwrap();
@@ -179,7 +203,7 @@ mod tests {
             (Transport::Udp, "0.0.0.0:5062".parse().unwrap()),
             (Transport::Udp, "[::]:5060".parse().unwrap()),
         ];
-        let config = of(&settings, &listeners, 1, Credentials::default());
+        let config = of(&settings, &listeners, 1, Credentials::default(), keys());
         let [only] = config.endpoint.advertised.as_slice() else {
             panic!("{:?}", config.endpoint.advertised);
         };
@@ -191,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_defaults_of_both_sides_agree() {
-        let config = of(&Settings::default(), &[], 0, Credentials::default());
+        let config = of(&Settings::default(), &[], 0, Credentials::default(), keys());
         let own = RecorderConfig::default();
         assert_eq!(config.calls_max, own.calls_max);
         assert_eq!(config.call_duration_max, own.call_duration_max);

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use holdfast_recording::recorder::{Output, Recorder};
-use holdfast_settings::{Settings, SettingsError, SipListen, SipTransport};
+use holdfast_settings::{KeysWithoutTls, Settings, SettingsError, SipListen, SipTransport, Srtp};
 use holdfast_sip::connections::Connections;
 use holdfast_sip::{Entropy, Flow, Transport};
 use holdfast_store::StoreError;
@@ -131,6 +132,8 @@ impl Server {
         let tls = read_tls(settings, clock.wall())?;
         let credentials = recorder_config::credentials(settings)?;
         let http_files = settings.read_http(unix_seconds(clock.wall()))?;
+        let node_keys = Arc::new(holdfast_seal::load_or_create(&settings.node.key_file)?);
+        warn_of_open_keys(settings);
         let mut secret = [0; 8];
         getrandom::fill(&mut secret).map_err(|_| StartError::Random)?;
         let control_socket = &settings.node.control_socket;
@@ -163,7 +166,7 @@ impl Server {
         }
         lifelines.begin(settings).map_err(StartError::Lifeline)?;
         let secret = u64::from_le_bytes(secret);
-        let config = recorder_config::of(settings, &addresses, secret, credentials);
+        let config = recorder_config::of(settings, &addresses, secret, credentials, node_keys);
         let limits = config.endpoint.limits.clone();
         let (sender, inbox) = channel(INBOX_MAX);
         let bounds = &settings.sip.limits;
@@ -438,6 +441,25 @@ const fn transport_of(listen: &SipListen) -> Transport {
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Who lets keys come in the clear is told so.
+fn warn_of_open_keys(settings: &Settings) {
+    let is_open =
+        |srtp: &Srtp| srtp.keys_without_tls == KeysWithoutTls::Accept && !srtp.suites.is_empty();
+    if is_open(&settings.srtp) {
+        warn!(
+            "srtp.keys_without_tls is \"accept\": keys that come without TLS protect nothing from \
+               whoever can read the signaling"
+        );
+    }
+    for peer in settings.peers.iter().filter(|peer| is_open(&peer.srtp)) {
+        warn!(
+            peer = peer.name,
+            "srtp_keys_without_tls is \"accept\": its keys protect nothing from \
+               whoever can read its signaling"
+        );
+    }
+}
 
 /// The system's random numbers.
 struct SystemEntropy;

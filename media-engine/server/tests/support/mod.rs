@@ -319,6 +319,7 @@ pub fn stream(started: WallTime, index: u16, port: u16) -> Stream {
         signaling_peer: Some(Ipv4Addr::LOCALHOST.into()),
         cname: "test".into(),
         send_reports: true,
+        srtp: None,
     }
 }
 

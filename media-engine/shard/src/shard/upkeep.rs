@@ -106,6 +106,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             counts_of(live, ended, first, stream)
         };
         self.assembly.handle_batches(batches, &mut counts);
+        while let Some(mute) = self.assembly.poll_mute() {
+            self.statistics.mute_streams += 1;
+            self.outputs.push_back(Output::Notice(Notice::Mute(mute)));
+        }
         for batch in batches {
             if let Some(first) = batch.records().next() {
                 let count = batch.range().end.since(batch.range().first) as u32;

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use holdfast_control::{Document, DocumentName, Life, Recording, Stream, StreamMode};
 use holdfast_manifest::{Codec, EndReason};
+use holdfast_seal::NodeKeys;
 use holdfast_shard::Command;
+use holdfast_shard::KeyRing;
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
 use super::{FIRST_PORT, World};
@@ -47,6 +49,7 @@ pub fn stream(id: u64, number: u16, pair: u16) -> Stream {
         signaling_peer: Some(PEER),
         cname: "kGk2SnwyEbT6GUhS".into(),
         send_reports: true,
+        srtp: None,
     }
 }
 
@@ -203,4 +206,14 @@ impl World {
     pub fn is_published(&self, recording: u8) -> bool {
         self.published.contains_key(&id(recording))
     }
+}
+
+/// The keys of the simulated node.
+pub fn node_keys() -> NodeKeys {
+    NodeKeys::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
+}
+
+/// What opens the keys of streams.
+pub fn key_ring() -> KeyRing {
+    KeyRing::new(node_keys())
 }

@@ -66,7 +66,7 @@ impl World {
         // outlive it.
         self.burn().then_some(())?;
         self.journal.sync();
-        let mut assembly = Assembly::new(Lsn(checkpoint.lsn));
+        let mut assembly = Assembly::new(Lsn(checkpoint.lsn), super::build::key_ring());
         for recording in self.states() {
             assembly.restore_recording(recording);
         }
@@ -142,9 +142,14 @@ impl World {
                 "{path} has {size} octets, the checkpoint says {}",
                 saved.track_size
             );
-            let (stream, live) =
-                AssembledStream::resume(saved.recording, size, self.wall, &saved.assembly)
-                    .expect("of this version");
+            let (stream, live) = AssembledStream::resume(
+                assembly.keys(),
+                saved.recording,
+                size,
+                self.wall,
+                &saved.assembly,
+            )
+            .expect("of this version");
             counts.insert(saved.stream, live);
             assembly.restore_stream(stream);
         }

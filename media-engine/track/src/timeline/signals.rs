@@ -75,7 +75,7 @@ impl Timeline {
 
     /// Takes an RTCP packet: names and goodbyes of sources.
     pub(super) fn handle_rtcp(&mut self, record: &Record<'_>) {
-        if record.flags.contains(Flags::OUTBOUND) {
+        if record.flags.contains(Flags::OUTBOUND) || record.flags.contains(Flags::PROTECTED) {
             return;
         }
         let Ok(compound) = Compound::parse(record.payload, true) else {

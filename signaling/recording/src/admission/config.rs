@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use holdfast_sip::digest::DigestConfig;
 
+use crate::offer::SrtpPolicy;
+
 /// Who may record.
 #[derive(Clone, Debug)]
 pub struct AdmissionConfig {
@@ -47,6 +49,8 @@ pub struct PeerConfig {
     pub labels: Vec<String>,
     /// Encodings that are recorded, the preferred one first; empty: all.
     pub codecs: Vec<String>,
+    /// What may be agreed on about keys.
+    pub srtp: SrtpPolicy,
 }
 
 /// Names that are allowed.

@@ -26,6 +26,7 @@ fn peer(name: &str) -> PeerConfig {
         takes_plain_invites: false,
         labels: Vec::new(),
         codecs: Vec::new(),
+        srtp: Default::default(),
     }
 }
 

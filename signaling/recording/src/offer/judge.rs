@@ -31,6 +31,7 @@ pub(super) fn judge_transport(
 ) -> Result<Terms, LineRefusal> {
     policy.judge_kind(media.kind)?;
     policy.judge_profile(media.profile)?;
+    let encryption = policy.judge_keys(media)?;
     let connection = description.connection_of(media);
     let address = connection.and_then(|connection| connection.address);
     if address.is_some_and(|address| address.is_multicast()) {
@@ -62,17 +63,21 @@ pub(super) fn judge_transport(
         content: media.content.clone(),
         mid: media.mid.clone(),
         ssrcs: ssrcs.into_iter().collect(),
-        crypto: media.crypto.clone(),
-        flags: flags_of(media, connection),
+        flags: flags_of(media, connection, encryption.is_some()),
+        encryption,
     })
 }
 
-fn flags_of(media: &Media, connection: Option<&Connection>) -> BTreeSet<LineFlag> {
+fn flags_of(
+    media: &Media,
+    connection: Option<&Connection>,
+    is_encrypted: bool,
+) -> BTreeSet<LineFlag> {
     let mut flags = BTreeSet::new();
     if media.label.is_none() {
         flags.insert(LineFlag::NoLabel);
     }
-    if !media.crypto.is_empty() && !media.profile.is_secure() {
+    if !media.crypto.is_empty() && !is_encrypted {
         flags.insert(LineFlag::CryptoIgnored);
     }
     match connection.map(|connection| connection.address) {

@@ -17,6 +17,7 @@ mod judge;
 mod own;
 mod policy;
 mod refusal;
+mod sdes;
 mod terms;
 mod write;
 
@@ -27,10 +28,12 @@ use std::net::IpAddr;
 pub use own::{NoOfferPending, OfferError};
 pub use policy::Policy;
 pub use refusal::{BROKEN_SDP_STATUS, LineRefusal, Refusal, Warning};
+pub use sdes::{CryptoKey, Encryption, KeyOctets, KeySeed, Preference, SrtpPolicy};
 pub use terms::{Action, LineFlag, LinePlan, LocalPorts, Peer, Plan, SlotId, Terms};
 
 use crate::sdp::{Codec, Direction, Family, Media, SessionDescription};
 use terms::Head;
+use write::Body;
 
 /// What our `o=` line says, for the life of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +72,9 @@ pub struct Session {
     /// Version of the last description sent; 0 before the first.
     version: u64,
     /// That description after its `o=` line.
-    sent: String,
+    sent: Body,
+    /// What our keys are derived from.
+    seed: KeySeed,
     /// Counts what took effect: a plan fits the state it was made for and no other.
     revision: u64,
     /// Streams ever made: gives the serial of the next one.
@@ -105,9 +110,11 @@ impl Session {
         terms.label.clone().or_else(own)
     }
 
-    /// A session before its first exchange.
-    pub fn new(policy: &Policy, origin: Origin) -> Self {
+    /// A session before its first exchange. What the seed is made of is random, and known to nobody
+    /// else.
+    pub fn new(policy: &Policy, origin: Origin, seed: KeySeed) -> Self {
         Self {
+            seed,
             policy: policy.clone(),
             origin,
             lines: Vec::new(),
@@ -116,7 +123,7 @@ impl Session {
             paused: false,
             agreed_paused: false,
             version: 0,
-            sent: String::new(),
+            sent: Body::default(),
             revision: 0,
             serials: 0,
         }
@@ -197,7 +204,7 @@ impl Session {
             plan.lines.push(line_plan);
         }
         flag_duplicate_labels(&mut plan);
-        let refused = refusals(&plan);
+        let refused: Vec<_> = plan.refusals().collect();
         if plan.streams().next().is_none() && !refused.is_empty() {
             return Err(Refusal::NothingUsable { lines: refused });
         }
@@ -248,6 +255,7 @@ impl Session {
             Ok(Some(mut terms)) => match current {
                 Some(stream) if stream.can_become(&terms) => {
                     stream.flag_remapped(&mut terms);
+                    self.give_key(stream.slot, &mut terms);
                     let moved = stream.terms.peer.rtp != terms.peer.rtp;
                     Action::Keep {
                         slot: stream.slot,
@@ -257,8 +265,10 @@ impl Session {
                 }
                 _ => {
                     let replaces = current.map(|stream| stream.slot);
+                    let slot = plan.next_slot(line);
+                    self.give_key(slot, &mut terms);
                     Action::New {
-                        slot: plan.next_slot(line),
+                        slot,
                         terms,
                         replaces,
                     }
@@ -337,6 +347,13 @@ impl Session {
         write::description(&self.origin, self.version, &self.sent)
     }
 
+    /// Gives an encrypted stream our key for it.
+    fn give_key(&self, slot: SlotId, terms: &mut Terms) {
+        if let Some(encryption) = &mut terms.encryption {
+            encryption.own = self.seed.key(slot, encryption.suite);
+        }
+    }
+
     /// Whether nothing has been sent yet: only then an offer of ours makes streams (P-31).
     fn is_untouched(&self) -> bool {
         self.version == 0
@@ -390,14 +407,6 @@ impl Plan {
             serial: self.serials,
         }
     }
-}
-
-fn refusals(plan: &Plan) -> Vec<(usize, LineRefusal)> {
-    let refused = plan.lines.iter().filter_map(|line| match line.action {
-        Action::Refuse { reason, .. } => Some((usize::from(line.line), reason)),
-        _ => None,
-    });
-    refused.collect()
 }
 
 fn flag_duplicate_labels(plan: &mut Plan) {

@@ -202,6 +202,13 @@ impl Session {
                 };
             }
         };
+        if terms.encryption.is_some() != offered.terms.encryption.is_some() {
+            return Action::Refuse {
+                reason: LineRefusal::NoUsableKeys,
+                ends: Some(offered.slot),
+            };
+        }
+        self.give_key(offered.slot, &mut terms);
         terms.codecs = media.codecs();
         merge_codecs(&mut terms, &offered.terms.codecs);
         terms.mux &= offered.terms.mux;
@@ -243,7 +250,7 @@ impl Session {
             content: None,
             mid: None,
             ssrcs: Vec::new(),
-            crypto: Vec::new(),
+            encryption: None,
             flags: BTreeSet::new(),
         }
     }

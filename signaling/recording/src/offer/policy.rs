@@ -1,8 +1,9 @@
 //! What may be recorded.
 
 use super::refusal::LineRefusal;
+use super::sdes::{Encryption, NoKeys, SrtpPolicy};
 use crate::limits;
-use crate::sdp::{Codec, CodecRole, MediaKind, Profile};
+use crate::sdp::{Codec, CodecRole, Media, MediaKind, Profile};
 use serde::{Deserialize, Serialize};
 
 /// What the operator lets be recorded, and how the recorder answers.
@@ -22,6 +23,8 @@ pub struct Policy {
     pub labels: Vec<String>,
     /// Kinds of media beside audio whose packets are kept raw.
     pub raw_media: Vec<MediaKind>,
+    /// What may be agreed on about keys.
+    pub srtp: SrtpPolicy,
     /// Streams recorded at a time in one recording session.
     pub streams_max: usize,
     /// Audio lines of an offer of ours where the session has none yet.
@@ -37,6 +40,7 @@ impl Default for Policy {
             encodings: Vec::new(),
             labels: Vec::new(),
             raw_media: Vec::new(),
+            srtp: SrtpPolicy::default(),
             streams_max: limits::MEDIA_LINES_MAX,
             offered_lines: 2,
         }
@@ -69,11 +73,26 @@ impl Policy {
     /// it was offered or its line is refused, never changed (D-07).
     pub(super) fn judge_profile(&self, profile: Profile) -> Result<(), LineRefusal> {
         match profile {
-            Profile::Avp => Ok(()),
-            Profile::Avpf if self.feedback_profile => Ok(()),
-            Profile::Avpf | Profile::Other => Err(LineRefusal::Transport),
-            Profile::Savp | Profile::Savpf => Err(LineRefusal::SecureTransport),
-            Profile::DtlsSavp | Profile::DtlsSavpf => Err(LineRefusal::SecureTransport),
+            Profile::Avp | Profile::Savp => Ok(()),
+            Profile::Avpf | Profile::Savpf if self.feedback_profile => Ok(()),
+            Profile::Avpf | Profile::Savpf | Profile::Other => Err(LineRefusal::Transport),
+            Profile::DtlsSavp | Profile::DtlsSavpf => Err(LineRefusal::Dtls),
+        }
+    }
+
+    /// How a line is encrypted: as its keys say, where its profile asks for it or both sides would
+    /// like it (RFC 8643). Our own key is still to be given.
+    pub(super) fn judge_keys(&self, media: &Media) -> Result<Option<Encryption>, LineRefusal> {
+        let is_wished = self.srtp.opportunistic && !media.crypto.is_empty();
+        if !media.profile.is_secure() && !is_wished {
+            return Ok(None);
+        }
+        match self.srtp.choose(&media.crypto) {
+            Ok(encryption) => Ok(Some(encryption)),
+            Err(_) if !media.profile.is_secure() => Ok(None),
+            Err(_) if self.srtp.suites.is_empty() => Err(LineRefusal::NoEncryption),
+            Err(NoKeys::NoneUsable) => Err(LineRefusal::NoUsableKeys),
+            Err(NoKeys::NotPrivate) => Err(LineRefusal::KeysInTheClear),
         }
     }
 }

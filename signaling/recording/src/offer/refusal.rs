@@ -11,9 +11,18 @@ pub enum LineRefusal {
     /// The transport or profile is not RTP as policy wants it.
     #[error("this transport is not supported")]
     Transport,
-    /// The profile is encrypted and no keys can be agreed on.
+    /// The profile is encrypted, and policy knows no suite.
     #[error("encrypted media is not supported")]
-    SecureTransport,
+    NoEncryption,
+    /// The keys would be agreed on by DTLS (RFC 5763).
+    #[error("encrypted media with keys by DTLS is not supported, offer them with a=crypto")]
+    Dtls,
+    /// The profile is encrypted, and the line has no keys that can be used.
+    #[error("encrypted media without a crypto line that is valid, known and allowed")]
+    NoUsableKeys,
+    /// The keys came where others may read them (RFC 4568 §11.1, RFC 8866 §7).
+    #[error("keys of encrypted media are taken over TLS alone")]
+    KeysInTheClear,
     /// No format names a codec that can be kept.
     #[error("no media format of this stream can be stored")]
     NoFormat,
@@ -35,10 +44,23 @@ pub enum LineRefusal {
 }
 
 impl LineRefusal {
+    /// Whether the line could be recorded, were it not for its keys: whoever misses the audio has to
+    /// know.
+    pub const fn is_about_keys(self) -> bool {
+        matches!(
+            self,
+            Self::NoEncryption | Self::Dtls | Self::NoUsableKeys | Self::KeysInTheClear
+        )
+    }
+
     /// The warning code that comes closest.
     pub fn warning_code(self) -> u16 {
         match self {
-            Self::Transport | Self::SecureTransport => 302,
+            Self::Transport
+            | Self::NoEncryption
+            | Self::Dtls
+            | Self::NoUsableKeys
+            | Self::KeysInTheClear => 302,
             Self::MediaKind => 304,
             Self::NoFormat | Self::OnlyAuxiliary => 305,
             Self::BundleOnly | Self::MuxOnly => 306,

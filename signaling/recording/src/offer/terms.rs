@@ -6,7 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::refusal::LineRefusal;
-use crate::sdp::{Codec, CryptoLine, Direction, Family, MediaKind, Profile};
+use super::sdes::Encryption;
+use crate::sdp::{Codec, Direction, Family, MediaKind, Profile};
 
 /// The life of one stream in one recording session: the key under which it is recorded.
 ///
@@ -100,9 +101,8 @@ pub struct Terms {
     pub mid: Option<String>,
     /// The sources that `a=ssrc` announces.
     pub ssrcs: Vec<u32>,
-    /// The crypto lines offered; unused until encrypted profiles are. Never saved.
-    #[serde(skip)]
-    pub crypto: Vec<CryptoLine>,
+    /// How the stream is encrypted; `None`: not at all.
+    pub encryption: Option<Encryption>,
     /// What was odd.
     pub flags: BTreeSet<LineFlag>,
 }
@@ -236,6 +236,14 @@ impl Plan {
         self.lines
             .iter()
             .filter(|line| matches!(line.action, Action::New { .. }))
+    }
+
+    /// The lines that are refused, by their index, and why.
+    pub fn refusals(&self) -> impl Iterator<Item = (usize, LineRefusal)> + '_ {
+        self.lines.iter().filter_map(|line| match line.action {
+            Action::Refuse { reason, .. } => Some((usize::from(line.line), reason)),
+            Action::Keep { .. } | Action::New { .. } | Action::Remove { .. } => None,
+        })
     }
 
     /// The streams that end.

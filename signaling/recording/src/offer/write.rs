@@ -1,30 +1,61 @@
 //! The session descriptions we write: answers and offers alike.
 //!
-//! Deliberately plain: no ICE, no bundle, no crypto, no `a=record`, none of the peer's vendor
+//! Deliberately plain: no ICE, no bundle, no `a=record`, none of the peer's vendor
 //! attributes. A field of recorders and clients was broken by less.
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use super::sdes::crypto_line;
 use super::{Line, Origin, Stream};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
 use crate::sdp::{Codec, Family};
 
 /// Everything after the `o=` line.
-pub(super) fn body(origin: &Origin, times: &[String], lines: &[Line]) -> String {
-    let mut text = String::with_capacity(512);
+pub(super) fn body(origin: &Origin, times: &[String], lines: &[Line]) -> Body {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
     // Writing to a String cannot fail.
     let _ = write_body(&mut text, origin, times, lines);
-    text
+    Body(text)
+}
+
+/// A description after its `o=` line. It may have keys of ours, so it prints as nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub(super) struct Body(Zeroizing<String>);
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<Body> for String {
+    fn from(Body(text): Body) -> Self {
+        Self::clone(&text)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[description]")
+    }
 }
 
 /// The whole description.
-pub(super) fn description(origin: &Origin, version: u64, body: &str) -> Vec<u8> {
+pub(super) fn description(origin: &Origin, version: u64, Body(body): &Body) -> Vec<u8> {
     let Origin {
         session_id,
         address,
     } = origin;
     let family = Family::of(*address);
-    format!("v=0\r\no=holdfast {session_id} {version} IN {family} {address}\r\n{body}").into_bytes()
+    format!(
+        "v=0\r\no=holdfast {session_id} {version} IN {family} {address}\r\n{}",
+        **body
+    )
+    .into_bytes()
 }
 
 fn write_body(out: &mut String, origin: &Origin, times: &[String], lines: &[Line]) -> fmt::Result {
@@ -77,6 +108,9 @@ fn write_stream(out: &mut String, origin: &Origin, line: &Line, stream: &Stream)
     } else if ports.rtp % 2 != 0 || ports.rtp.checked_add(1) != Some(ports.rtcp) {
         // Not the pair that RFC 8866 §5.14 takes for granted.
         write!(out, "a=rtcp:{}\r\n", ports.rtcp)?;
+    }
+    if let Some(encryption) = &terms.encryption {
+        write!(out, "{}\r\n", *crypto_line(encryption))?;
     }
     if let Some(label) = &terms.label {
         write!(out, "a=label:{label}\r\n")?;

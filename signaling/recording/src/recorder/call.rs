@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdfast_control::{Life, Recording, Stream, StreamMode};
+use holdfast_control::{Life, Recording, Srtp, Stream, StreamMode};
 use holdfast_manifest::{EndReason, FormerDialog, Pause, SipDialog};
 use holdfast_sip::endpoint::{DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
-use holdfast_units::{RecordingId, WallTime};
+use holdfast_units::{RecordingId, StreamId, WallTime};
 
 use super::asking::Asking;
 use super::documents::Documents;
@@ -18,7 +18,7 @@ use super::replaces::Takeover;
 use super::session_timer::SessionTimer;
 use super::words::Word;
 use crate::admission::Sender;
-use crate::offer;
+use crate::offer::{self, Encryption};
 use crate::sdp::MediaKind;
 
 /// A call.
@@ -51,7 +51,7 @@ pub(super) struct Call {
     /// Requests of the dialog that wait for the one that waits for the engine.
     pub(super) queue: VecDeque<InDialog>,
     /// Streams of a dialog that was replaced, as long as packets may come on them.
-    pub(super) lingering: Vec<Stream>,
+    pub(super) lingering: Vec<(Stream, Option<Encryption>)>,
     /// Dialogs that were replaced, the first one first.
     pub(super) formers: Vec<FormerDialog>,
     /// Whether the store has any state of it.
@@ -176,7 +176,11 @@ impl Call {
     }
 
     /// The desired state of the recording, as a revision.
-    pub(super) fn desired(&self, revision: u64) -> Recording {
+    pub(super) fn desired(
+        &self,
+        revision: u64,
+        mut seal: impl FnMut(RecordingId, StreamId, &Encryption) -> Srtp,
+    ) -> Recording {
         let life = match &self.stage {
             Stage::Opening(_) | Stage::Up(_) => Life::Active,
             Stage::Ended { reason, at } => Life::Ended {
@@ -190,27 +194,47 @@ impl Call {
             revision,
             started: self.started,
             life,
-            streams: self.all_streams(),
+            streams: self
+                .all_streams()
+                .map(|(mut stream, encryption)| {
+                    stream.srtp = encryption.map(|it| seal(self.id, stream.id, it));
+                    stream
+                })
+                .collect(),
         }
     }
 
     /// What is wanted, and beside it what a dialog that is being replaced has.
-    fn all_streams(&self) -> Vec<Stream> {
-        let mut streams = self.desired_streams(self.wanted_facts());
+    fn all_streams(&self) -> impl Iterator<Item = (Stream, Option<&Encryption>)> {
         let takes_over = |exchange: &Exchange| exchange.takes_over.is_some();
-        if self.exchange().is_some_and(takes_over) {
-            streams.extend(self.desired_streams(&self.facts));
-        }
-        streams.extend(self.lingering.iter().cloned());
-        streams
+        let replaced = self
+            .exchange()
+            .is_some_and(takes_over)
+            .then_some(&self.facts);
+        let lingering = self.lingering.iter();
+        self.desired_streams(self.wanted_facts())
+            .chain(
+                replaced
+                    .into_iter()
+                    .flat_map(|facts| self.desired_streams(facts)),
+            )
+            .chain(lingering.map(|(stream, encryption)| (stream.clone(), encryption.as_ref())))
     }
 
-    /// The streams as the engine knows them.
-    pub(super) fn desired_streams(&self, facts: &Facts) -> Vec<Stream> {
-        facts
-            .streams()
-            .filter_map(|stream| self.desired_stream(facts, stream))
-            .collect()
+    /// Whether the engine would have to do the same for both.
+    pub(super) fn is_same_media(&self, one: &Facts, other: &Facts) -> bool {
+        self.desired_streams(one).eq(self.desired_streams(other))
+    }
+
+    /// The streams as the engine knows them, but for how they are encrypted, which stands beside them.
+    pub(super) fn desired_streams<'a>(
+        &'a self,
+        facts: &'a Facts,
+    ) -> impl Iterator<Item = (Stream, Option<&'a Encryption>)> {
+        facts.streams().filter_map(|stream| {
+            let desired = self.desired_stream(facts, stream)?;
+            Some((desired, stream.terms.encryption.as_ref()))
+        })
     }
 
     fn desired_stream(&self, facts: &Facts, stream: &offer::Stream) -> Option<Stream> {
@@ -237,6 +261,7 @@ impl Call {
             signaling_peer: self.sip.peer.map(|peer| peer.ip()),
             cname: self.cname.clone(),
             send_reports: !terms.rtcp_silent,
+            srtp: None,
         })
     }
 }

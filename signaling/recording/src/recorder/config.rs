@@ -1,13 +1,16 @@
 //! What a recorder is told once.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_seal::NodeKeys;
 use holdfast_sip::EndpointConfig;
 
 use super::keeping::WhenStoreAway;
 use super::replaces::SameSession;
 use crate::admission::{AdmissionConfig, PeerConfig};
+use crate::offer::SrtpPolicy;
 use crate::{limits, metadata};
 
 /// Configuration of a [`Recorder`](super::Recorder).
@@ -35,6 +38,11 @@ pub struct RecorderConfig {
     pub labels: Vec<String>,
     /// Encodings that are recorded, the preferred one first; empty: all.
     pub codecs: Vec<String>,
+    /// What may be agreed on about keys; whether they are taken is decided by how a call comes, where
+    /// it is not allowed here.
+    pub srtp: SrtpPolicy,
+    /// What seals the keys that the engine is told; `None`: nothing is encrypted.
+    pub node_keys: Option<Arc<NodeKeys>>,
     /// Streams recorded of one call.
     pub streams_per_call_max: usize,
     /// After this a call is ended.
@@ -71,6 +79,8 @@ impl Default for RecorderConfig {
             metadata_depth_max: metadata::Limits::default().depth_max,
             labels: Vec::new(),
             codecs: Vec::new(),
+            srtp: SrtpPolicy::default(),
+            node_keys: None,
             calls_max: 2_000,
             streams_per_call_max: limits::MEDIA_LINES_MAX,
             call_duration_max: Duration::from_secs(24 * 60 * 60),
@@ -93,6 +103,7 @@ impl RecorderConfig {
             takes_plain_invites: peer.takes_plain_invites,
             labels: peer.labels.clone(),
             codecs: peer.codecs.clone(),
+            srtp: peer.srtp.clone(),
             ..self.clone()
         }
     }

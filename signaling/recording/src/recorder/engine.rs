@@ -12,7 +12,7 @@ use holdfast_units::RecordingId;
 use super::call::{Call, Stage};
 use super::deadlines::Timer;
 use super::output::{Notice, RefusedBecause};
-use super::{Now, Recorder, describe};
+use super::{Now, Recorder, describe, sealing};
 use crate::limits::{ENGINE_RETRY, PORT_ATTEMPTS_MAX};
 use crate::offer::SlotId;
 
@@ -111,7 +111,10 @@ impl Recorder {
         }
         call.documents.describe(describe::json(call));
         let documents = call.documents.take_unsent(id, call.shard);
-        let recording = call.desired(revision);
+        let (config, entropy) = (&self.config, &mut self.entropy);
+        let recording = call.desired(revision, |recording, stream, encryption| {
+            sealing::srtp(config, entropy.as_mut(), recording, stream, encryption)
+        });
         let ports: BTreeSet<u16> = match &call.stage {
             // They are closed with it.
             Stage::Ended { .. } => BTreeSet::new(),

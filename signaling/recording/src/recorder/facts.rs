@@ -53,6 +53,7 @@ pub(super) struct Carrier<'a> {
     pub(super) has_sdp: bool,
     /// Whether this is a request in the dialog: a broken document then changes nothing.
     pub(super) is_in_dialog: bool,
+    pub(super) call_id: &'a str,
 }
 
 impl Facts {
@@ -217,6 +218,17 @@ impl Facts {
         }
     }
 
+    /// Notes which lines were refused for their keys, and why.
+    pub(super) fn note_refusals(&mut self, plan: &Plan) {
+        for (line, reason) in plan.refusals().filter(|(_, why)| why.is_about_keys()) {
+            // A line and a reason once, however often it is offered.
+            let text = format!("m-line {} is not recorded: {reason}", line + 1);
+            if self.warnings.iter().all(|known| known.text != text) {
+                self.warn_text_again("line_refused", &text);
+            }
+        }
+    }
+
     /// Takes a metadata document into the state, and lists it.
     pub(super) fn merge(&mut self, metadata: &Metadata, carrier: &Carrier<'_>) {
         let has_labels = |document: &Document| {
@@ -270,8 +282,13 @@ impl Facts {
     }
 
     fn warn_text(&mut self, code: &str, text: &str) {
-        let is_known = self.warnings.iter().any(|known| known.code == code);
-        if !is_known && self.warnings.len() < WARNINGS_MAX {
+        if self.warnings.iter().all(|known| known.code != code) {
+            self.warn_text_again(code, text);
+        }
+    }
+
+    fn warn_text_again(&mut self, code: &str, text: &str) {
+        if self.warnings.len() < WARNINGS_MAX {
             let warning = Warning {
                 code: code.to_owned(),
                 text: text.to_owned(),

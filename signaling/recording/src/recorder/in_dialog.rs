@@ -126,7 +126,7 @@ impl Recorder {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let is_same = call.desired_streams(&exchange.facts) == call.desired_streams(&call.facts);
+        let is_same = call.is_same_media(&exchange.facts, &call.facts);
         if is_same || !is_ready {
             call.sync.is_dirty |= says || !is_same;
             self.conclude(now, id, exchange, false);
@@ -203,6 +203,7 @@ impl Recorder {
             arrival: now.wall,
             has_sdp: content.sdp.is_some(),
             is_in_dialog: true,
+            call_id: response.call_id(),
         };
         self.merge_carried(id, content, &carrier);
         self.push(id);
@@ -517,6 +518,7 @@ fn carrier_of<'r>(
         arrival: now.wall,
         has_sdp: content.sdp.is_some(),
         is_in_dialog: true,
+        call_id: request.call_id(),
     }
 }
 

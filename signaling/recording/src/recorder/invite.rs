@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use holdfast_control::limits::STREAMS_MAX;
 use holdfast_manifest::{EndReason, Pause, PausedBy, SipDialog};
 use holdfast_sip::endpoint::{CancelCause, ServerTx};
-use holdfast_sip::{FlowInfo, Reply, Request, Status};
+use holdfast_sip::{FlowInfo, Reply, Request, Status, Transport};
 use holdfast_units::RecordingId;
 
 use super::asking::Asking;
@@ -27,7 +27,7 @@ use super::session_timer::SessionTimer;
 use super::words::Word;
 use super::{Now, Recorder, Refusal, Stopping, describe};
 use crate::limits::ENGINE_ANSWER_MAX;
-use crate::offer::{self, LocalPorts, Origin, Policy, Session};
+use crate::offer::{self, KeySeed, LocalPorts, Origin, Policy, Session, SrtpPolicy};
 
 impl Recorder {
     pub(super) fn handle_invite(
@@ -158,7 +158,7 @@ impl Recorder {
         content: &Content,
     ) -> Result<Ground, Refusal> {
         let address = self.media_address(source);
-        let session = self.new_session(address);
+        let session = self.new_session(address, source);
         let mut proposal = propose(&session, content)?;
         let wanting = proposal.wanting(address).len();
         if wanting == 0 && proposal.plan.streams().next().is_some() {
@@ -215,6 +215,7 @@ impl Recorder {
             arrival: now.wall,
             has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
+            call_id: request.call_id(),
         };
         let mut asking = Asking::new(request);
         if let Some(metadata) = &content.metadata {
@@ -315,20 +316,30 @@ impl Recorder {
         self.end_call(now, id, reason);
     }
 
-    pub(super) fn new_session(&mut self, address: IpAddr) -> Session {
+    pub(super) fn new_session(&mut self, address: IpAddr, source: &FlowInfo) -> Session {
+        let is_private = source.transport == Transport::Tls;
         self.sdp_session = self.sdp_session.wrapping_add(1);
         let config = self.config_of(&self.sender);
         let policy = Policy {
             streams_max: config.streams_per_call_max,
             encodings: config.codecs.clone(),
             labels: config.labels.clone(),
+            srtp: SrtpPolicy {
+                suites: match config.node_keys {
+                    Some(_) => config.srtp.suites.clone(),
+                    // The engine could not be told any.
+                    None => Vec::new(),
+                },
+                takes_keys: is_private || config.srtp.takes_keys,
+                ..config.srtp.clone()
+            },
             ..Policy::default()
         };
         let origin = Origin {
             session_id: self.sdp_session,
             address,
         };
-        let mut session = Session::new(&policy, origin);
+        let mut session = Session::new(&policy, origin, KeySeed::new(self.random()));
         session.set_paused(self.config.starts_paused);
         session
     }
@@ -389,6 +400,15 @@ impl Recorder {
             facts.release_channels(&proposal.plan);
             facts.name_streams(&mut self.stream_ids);
             facts.note_streams();
+            facts.note_refusals(&proposal.plan);
+            for (line, reason) in proposal.plan.refusals() {
+                let call_id = carrier.call_id.to_owned();
+                self.notice(Notice::LineRefused {
+                    call_id,
+                    line,
+                    reason,
+                });
+            }
         }
         facts.assign_channels();
         facts

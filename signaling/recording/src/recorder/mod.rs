@@ -28,6 +28,7 @@ mod proposal;
 mod reconcile;
 mod replaces;
 mod saved;
+mod sealing;
 mod session_timer;
 mod timers;
 mod words;

@@ -139,8 +139,7 @@ fn view(call: &Call) -> operator::Call {
         participants: facts.state.participants().iter().map(name_of).collect(),
         streams: call
             .desired_streams(facts)
-            .into_iter()
-            .map(stream)
+            .map(|(desired, _)| stream(desired))
             .collect(),
         warnings: facts.warnings.iter().map(|one| one.code.clone()).collect(),
     }

@@ -11,6 +11,7 @@ use holdfast_units::RecordingId;
 
 use super::keeping::Saving;
 use crate::admission::{Counts, NotAdmitted};
+use crate::offer::LineRefusal;
 
 /// What the shell must do next, in this order.
 #[derive(Clone, Debug)]
@@ -47,6 +48,15 @@ pub enum Notice {
         call_id: String,
         /// Where it came from.
         peer: SocketAddr,
+    },
+    /// A line of an offer was answered with port 0.
+    LineRefused {
+        /// Call-ID.
+        call_id: String,
+        /// Its index, from 0.
+        line: usize,
+        /// Why.
+        reason: LineRefusal,
     },
     /// An INVITE was refused.
     InviteRefused {

@@ -155,7 +155,7 @@ impl Recorder {
         let timer = SessionTimer::asked(&self.config, request.headers())?;
         let (address, session) = {
             let address = self.media_address(&invite.source);
-            (address, self.new_session(address))
+            (address, self.new_session(address, &invite.source))
         };
         let Some(call) = self.calls.get(&id) else {
             return Ok(());
@@ -192,6 +192,7 @@ impl Recorder {
             arrival: now.wall,
             has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
+            call_id: request.call_id(),
         };
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let takeover = self.takeover(invite, marks, &content, address);
@@ -246,7 +247,10 @@ impl Recorder {
         };
         let old = call.dialog;
         let waiting: Vec<_> = call.queue.drain(..).collect();
-        call.lingering = call.desired_streams(&call.facts);
+        let streams = call.desired_streams(&call.facts);
+        call.lingering = streams
+            .map(|(stream, encryption)| (stream, encryption.cloned()))
+            .collect();
         let former = std::mem::replace(&mut call.sip, takeover.sip);
         call.formers.push(FormerDialog {
             sip: former,

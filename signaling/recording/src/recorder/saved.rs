@@ -5,7 +5,9 @@
 //! is plain data and saved as it is; what belongs to this process alone (connections, transactions,
 //! clocks that began with it) is not saved, or saved in another form here.
 //!
-//! Refuses: keys of streams, which are never in here; a form that is newer than this code.
+//! Keys of streams are among what is agreed on: whoever keeps the octets seals them.
+//!
+//! Refuses: a form that is newer than this code.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use zeroize::Zeroizing;
+
 use super::Connection;
 
 /// An `a=` line as it came.
@@ -16,7 +18,7 @@ pub struct Attribute {
 
 /// Key material as text. It prints redacted; only [`Secret::expose`] shows it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 /// An `a=crypto` line (RFC 4568 §4). Whether it is valid (§6.1) is judged by who uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,11 +123,11 @@ impl fmt::Debug for Secret {
 }
 
 impl CryptoLine {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split_ascii_whitespace();
         let tag = fields.next()?.parse().ok()?;
         let suite = fields.next()?.to_owned();
-        let keys = Secret(fields.next()?.to_owned());
+        let keys = Secret(Zeroizing::new(fields.next()?.to_owned()));
         Some(Self {
             tag,
             suite,

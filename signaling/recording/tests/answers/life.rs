@@ -65,7 +65,7 @@ fn a_line_that_becomes_unusable_ends_its_stream_alone() {
     let second = session.streams().nth(1).unwrap().slot;
     let secure = AUDIO_2.replace("RTP/AVP", "RTP/SAVP");
     let plan = session.plan(&with(&[AUDIO, &secure])).unwrap();
-    assert_eq!(refused(&plan), [(1, LineRefusal::SecureTransport)]);
+    assert_eq!(refused(&plan), [(1, LineRefusal::NoEncryption)]);
     assert_eq!(plan.ended().collect::<Vec<_>>(), [second]);
 }
 

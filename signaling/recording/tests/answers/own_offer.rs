@@ -182,7 +182,7 @@ fn an_answer_of_the_wrong_shape_ends_the_lines_it_does_not_fit() {
     assert!(matches!(
         plan.lines[0].action,
         Action::Refuse {
-            reason: LineRefusal::SecureTransport,
+            reason: LineRefusal::NoEncryption,
             ends: Some(_)
         }
     ));

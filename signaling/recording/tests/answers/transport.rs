@@ -73,10 +73,10 @@ fn d07_profiles_are_echoed_or_refused_never_changed() {
         ("RTP/AVP", None),
         ("RTP/AVPF", None),
         ("rtp/avp", None),
-        ("RTP/SAVP", Some(LineRefusal::SecureTransport)),
-        ("RTP/SAVPF", Some(LineRefusal::SecureTransport)),
-        ("UDP/TLS/RTP/SAVP", Some(LineRefusal::SecureTransport)),
-        ("UDP/TLS/RTP/SAVPF", Some(LineRefusal::SecureTransport)),
+        ("RTP/SAVP", Some(LineRefusal::NoEncryption)),
+        ("RTP/SAVPF", Some(LineRefusal::NoEncryption)),
+        ("UDP/TLS/RTP/SAVP", Some(LineRefusal::Dtls)),
+        ("UDP/TLS/RTP/SAVPF", Some(LineRefusal::Dtls)),
         ("TCP/RTP/AVP", Some(LineRefusal::Transport)),
         ("udptl", Some(LineRefusal::Transport)),
     ] {
@@ -102,11 +102,11 @@ fn d07_profiles_are_echoed_or_refused_never_changed() {
 }
 
 #[test]
-fn d08_crypto_under_a_plain_profile_is_kept_but_not_answered() {
+fn d08_crypto_under_a_plain_profile_is_ignored() {
     let line = "m=audio 40000 RTP/AVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20\n";
     let terms = terms_of(line);
     assert!(terms.flags.contains(&LineFlag::CryptoIgnored));
-    assert_eq!(terms.crypto[0].keys.expose(), "inline:c2VjcmV0|2^20");
+    assert_eq!(terms.encryption, None);
     assert!(
         !format!("{terms:?}").contains("c2VjcmV0"),
         "a key must not be printed (P-120)"

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use holdfast_recording::offer::{
-    Action, LinePlan, LineRefusal, LocalPorts, Origin, Plan, Policy, Refusal, Session,
+    Action, KeySeed, LinePlan, LineRefusal, LocalPorts, Origin, Plan, Policy, Refusal, Session,
 };
 use holdfast_recording::sdp::SessionDescription;
 
@@ -53,6 +53,7 @@ pub fn session_of(policy: &Policy) -> Session {
             session_id: 4711,
             address,
         },
+        KeySeed::new([7; 32]),
     )
 }
 

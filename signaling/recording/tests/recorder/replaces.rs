@@ -246,6 +246,7 @@ fn tc_135_only_the_peer_that_began_the_call_may_replace_it() {
         takes_plain_invites: false,
         labels: Vec::new(),
         codecs: Vec::new(),
+        srtp: Default::default(),
     };
     let mut world = World::with(RecorderConfig {
         admission: AdmissionConfig {

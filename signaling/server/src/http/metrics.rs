@@ -411,6 +411,11 @@ fn of_shards(out: &mut Out<'_>, shards: &[ShardStatistics]) -> fmt::Result {
         "RTP packets that had come before, or came after a later one",
         odd,
     )?;
+    out.counters(
+        "srtp_mute_streams",
+        "Encrypted streams of which packets came and for 2 s none authenticated",
+        named().map(|(name, it)| (vec![("shard", name)], it.mute_streams as f64)),
+    )?;
     let rings = || named().filter_map(|(name, it)| Some((name, it.ring.as_ref()?)));
     out.gauges(
         "ring_blocks",
