@@ -12,6 +12,8 @@
 #   make fuzz           libFuzzer (else random tests with new seeds) for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
 #   make certs          a demo authority with certificates for server and client, in var/certs
+#   make install        as services (DESTDIR=, PREFIX=/usr/local); make uninstall takes it away again
+#   make docker-up      in containers, with Prometheus and Grafana; make docker-down ends them
 #   make clean          remove what was built (never recordings)
 #
 # Parameters: CONFIG=config/holdfast.toml PROFILE=release (or dev) FUZZ_SECONDS=300
@@ -29,6 +31,8 @@ CARGO_FLAGS ?=
 FUZZ_SECONDS ?= 300
 SOAK_SECONDS ?= 3600
 SOAK_SEEDS ?= 5000
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 # A toolchain of rustup's own installer lies outside the PATH of a plain shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -41,7 +45,8 @@ BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE
 # One stamp for each machine: a target folder may be shared.
 STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
 
-.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz certs clean
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz certs clean \
+  install uninstall docker-up docker-down
 
 help:
 	@sed -n '/^# *make /s/^# *//p' Makefile
@@ -97,6 +102,7 @@ lint: $(call STAMP,build)
 	else \
 	  echo "not checked: scripts (apt-get install shellcheck)"; \
 	fi
+	@scripts/lint-deploy
 
 env-test:
 	@CONFIG=$(CONFIG) BIN_DIR=$(BIN_DIR) scripts/env-test
@@ -122,6 +128,18 @@ fuzz: $(call STAMP,build)
 # For trying out. NAMES="HOST ...": what the server is called beside localhost.
 certs:
 	@scripts/certs
+
+install:
+	@BIN_DIR=$(BIN_DIR) DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install --uninstall
+
+docker-up:
+	docker compose up --build --detach
+
+docker-down:
+	docker compose down
 
 clean:
 	cargo clean

@@ -54,6 +54,11 @@ impl Server {
         }
     }
 
+    /// A call as it is now.
+    pub fn look(&mut self, id: RecordingId) -> Result<Call, CommandError> {
+        self.ask_about(Command::Show { id })
+    }
+
     fn calls(&mut self) -> Result<Vec<Call>, CommandError> {
         match self.ask(Command::List)? {
             Answer::Calls { calls } => Ok(calls),
@@ -94,7 +99,9 @@ impl Server {
     pub fn misfit(&self, reply: &Reply) -> CommandError {
         let text = match reply {
             Reply::Malformed { text } => text.clone(),
-            Reply::Status { .. } | Reply::Latency { .. } => OTHER_ANSWER.to_owned(),
+            Reply::Status { .. } | Reply::Latency { .. } | Reply::Trace { .. } => {
+                OTHER_ANSWER.to_owned()
+            }
         };
         CommandError::Misunderstood {
             path: self.path.clone(),

@@ -38,7 +38,7 @@ impl Source {
         }
     }
 
-    fn settings_for_this_machine(&self) -> Result<Settings, LoadError> {
+    pub fn settings_for_this_machine(&self) -> Result<Settings, LoadError> {
         let settings = match self {
             Self::File(path) => load(path)?,
             Self::BuiltIn => Settings::default(),
@@ -57,7 +57,7 @@ impl Source {
         Ok(settings)
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::BuiltIn => "(built-in defaults)".to_owned(),

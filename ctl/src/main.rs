@@ -1,34 +1,39 @@
 //! `holdfast`: checks settings; lists, shows, verifies and exports recordings; sees and commands the
 //! calls of a running server.
 //!
-//! All but `calls` and `status` works on files alone, needs no running server and changes nothing that one made.
+//! All but `calls`, `status` and `latency` works on files alone, needs no running server and changes nothing that one made.
 //! Exit status: 0 where all is well, 1 where something is wrong with what was looked at, 2 where
 //! the command itself was.
 
 mod calls;
 mod config;
+mod doctor;
 mod error;
 mod export;
 mod fingerprint;
+mod latency;
 mod list;
 mod show;
 mod status;
 mod text;
+mod trace;
 mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use holdfast_catalogue::Catalogue;
+use holdfast_control::Stage;
 use holdfast_control::operator::Command as Ask;
 
 use crate::error::CommandError;
 
 /// Checks the settings of a Holdfast recorder and reads its recordings.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +46,11 @@ struct Cli {
     json: bool,
 }
 
+/// What the command leaves behind.
+const EXIT_CODES: &str = "Exit status: 0 where all is well; 1 where something is wrong with what was \
+                          looked at (no such recording, a file that is not as it was, a server that \
+                          is not ready); 2 where the command itself was wrong.";
+
 #[derive(Subcommand)]
 enum Command {
     /// The settings file.
@@ -52,6 +62,16 @@ enum Command {
     Calls(CallsArgs),
     /// How the running server is; exit status 1 where it does not record what comes.
     Status(SocketArgs),
+    /// How long packets, commits and turns take in the running engine.
+    Latency(LatencyArgs),
+    /// What this machine can do, what stands in the way, and what mends it; exit status 1 where
+    /// something does not work.
+    Doctor(SocketArgs),
+    /// Print a script that completes the words of this command in a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Which server is asked.
@@ -60,6 +80,19 @@ struct SocketArgs {
     /// Socket of the running server [default: node.operator_socket of the settings].
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct LatencyArgs {
+    #[command(flatten)]
+    server: SocketArgs,
+    /// One stage alone: seen, commit, durable, assembled or turn.
+    #[arg(long, value_parser = stage)]
+    stage: Option<Stage>,
+    /// Look again every SECONDS, and show what came since the last look.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
 }
 
 #[derive(Args)]
@@ -89,6 +122,14 @@ enum CallsCommand {
     Resume {
         /// Its recording's id, or the beginning of it.
         id: String,
+    },
+    /// Show the SIP messages of a call as they come and go, until it is over; keys are hidden.
+    Trace {
+        /// Its recording's id, or the beginning of it.
+        id: String,
+        /// For so many seconds at most.
+        #[arg(long, value_name = "N")]
+        seconds: Option<u64>,
     },
     /// End a call; its recording is published.
     Hangup {
@@ -203,6 +244,21 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         Command::Status(server) => {
             return status::status(out, &mut connect(&source, server)?, cli.json);
         }
+        Command::Latency(wanted) => {
+            let view = latency::View {
+                stage: wanted.stage,
+                watch: wanted.watch.map(Duration::from_secs),
+                json: cli.json,
+            };
+            return latency::latency(out, &mut connect(&source, &wanted.server)?, view);
+        }
+        Command::Doctor(server) => {
+            return doctor::doctor(out, &source, server.socket.as_deref(), cli.json);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "holdfast", &mut &mut *out);
+            return Ok(Verdict::Well);
+        }
     };
     let catalogue = match &recordings.dir {
         Some(dir) => Catalogue::new(dir.clone()),
@@ -224,6 +280,11 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
     }
 }
 
+fn stage(text: &str) -> Result<Stage, String> {
+    let known = Stage::ALL.into_iter().find(|stage| stage.name() == text);
+    known.ok_or_else(|| format!("one of {}", Stage::ALL.map(Stage::name).join(", ")))
+}
+
 fn connect(source: &config::Source, server: &SocketArgs) -> Result<calls::Server, CommandError> {
     match &server.socket {
         Some(socket) => calls::Server::connect(socket.clone()),
@@ -243,6 +304,10 @@ fn run_calls(
         CallsCommand::Show { id } => {
             let id = server.find(id)?;
             calls::one(out, &mut server, Ask::Show { id }, json)
+        }
+        CallsCommand::Trace { id, seconds } => {
+            let limit = seconds.map(Duration::from_secs);
+            trace::trace(out, &mut server, id, limit, json)
         }
         CallsCommand::Pause { id } => {
             let id = server.find(id)?;

@@ -21,9 +21,7 @@ pub(crate) fn status(
 ) -> Result<Verdict, CommandError> {
     let status = match server.question(Question::Status)? {
         Reply::Status { status } => *status,
-        other @ (Reply::Latency { .. } | Reply::Malformed { .. }) => {
-            return Err(server.misfit(&other));
-        }
+        other => return Err(server.misfit(&other)),
     };
     if json {
         let value = serde_json::to_value(&status).unwrap_or_default();

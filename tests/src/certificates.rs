@@ -1,6 +1,7 @@
 //! Authorities and certificates that exist for one test.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, SystemTime};
 
 use holdfast_load::tls::{Client, Versions};
 use rcgen::{
@@ -29,6 +30,8 @@ pub struct Identity {
 pub enum Validity {
     /// Now.
     Now,
+    /// Now, and three days on.
+    Soon,
     /// No more.
     Past,
     /// Not yet.
@@ -68,12 +71,15 @@ impl Authority {
         let dns = name.try_into().expect("a name");
         params.subject_alt_names = vec![SanType::DnsName(dns), SanType::IpAddress(host)];
         let (from, to) = match validity {
-            Validity::Now => (2020, 2120),
+            Validity::Now | Validity::Soon => (2020, 2120),
             Validity::Past => (2020, 2021),
             Validity::Future => (2119, 2120),
         };
         params.not_before = date_time_ymd(from, 1, 1);
-        params.not_after = date_time_ymd(to, 1, 1);
+        params.not_after = match validity {
+            Validity::Soon => (SystemTime::now() + Duration::from_secs(3 * 86_400)).into(),
+            Validity::Now | Validity::Past | Validity::Future => date_time_ymd(to, 1, 1),
+        };
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity {

@@ -1,5 +1,6 @@
 //! Programs of strangers: found or loudly missed, and never waited for without end.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -60,6 +61,23 @@ impl Tool {
         }
     }
 
+    /// Starts it in a folder, as long as what is given lives; what it says goes to `NAME.log` there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn serve(&self, folder: &Path, arguments: &[&str]) -> Server {
+        let log = File::create(folder.join(format!("{}.log", self.name))).expect("a log");
+        let child = Command::new(&self.path)
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        Server(child)
+    }
+
     /// Runs it to its end, whatever that is.
     ///
     /// # Panics
@@ -112,6 +130,17 @@ impl Running {
                 panic!("{} does not end within {limit:?}", self.said);
             }
         }
+    }
+}
+
+/// A program that runs until this is dropped.
+#[derive(Debug)]
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -1,6 +1,6 @@
 //! `holdfast calls`: an operator sees, pauses, resumes and ends the calls of a running system.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -295,3 +295,35 @@ fn withheld(legs: &[LegTruth]) -> Vec<Vec<u8>> {
 }
 
 const NOWHERE: [(PathBuf, usize); 0] = [];
+
+#[test]
+fn the_messages_of_a_call_are_traced_while_somebody_looks() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let other = caller.call(Codec::Pcmu);
+    let id = id_of(&system, &call);
+    let mut trace = Command::new(binary("holdfast"))
+        .args(["calls", "trace", &id, "--config"])
+        .arg(system.root().join("holdfast.toml"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(trace.stdout.take().unwrap());
+    let mut text = String::new();
+    said.read_line(&mut text).unwrap();
+    assert!(
+        text.starts_with(&format!("tracing {}", call.call_id)),
+        "{text}"
+    );
+    caller.hang_up(&other);
+    caller.hang_up(&call);
+    let output = trace.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("BYE sip:") && text.contains("SIP/2.0 200"),
+        "{text}"
+    );
+    assert!(text.contains("<--") && text.contains("-->"), "{text}");
+    assert!(!text.contains(&other.call_id), "{text}");
+}

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::disk::chain;
 use crate::figures::{self, EngineFigures};
+use crate::supervisor::Watchdog;
 
 /// Messages from signaling that may wait. It waits in the socket when they are many.
 const INBOX_MAX: usize = 1_024;
@@ -69,6 +70,7 @@ struct State {
     /// Shards that have not yet listed all they hold to the present peer.
     listing: Vec<bool>,
     statistics: Vec<ShardStatistics>,
+    watchdog: Watchdog,
     is_critical: bool,
     health: Health,
 }
@@ -87,6 +89,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
         alone_since: None,
         listing: vec![false; shards],
         statistics: vec![ShardStatistics::default(); shards],
+        watchdog: Watchdog::new(Instant::now(), shards),
         is_critical: false,
         health: Health::default(),
         control,
@@ -106,6 +109,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
             recv(ticks) -> _ => {
                 state.look_after_health();
                 state.tell_figures();
+                state.watchdog.look(Instant::now());
             }
             recv(stop) -> _ => return Ok(()),
         }
@@ -250,7 +254,10 @@ impl State {
                     self.tell(&FromEngine::HeldDone);
                 }
             }
-            ShardEvent::Statistics(statistics) => self.statistics[shard] = *statistics,
+            ShardEvent::Statistics(statistics) => {
+                self.statistics[shard] = *statistics;
+                self.watchdog.handle_word(Instant::now(), shard);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Days, as recordings are filed.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use holdfast_units::WallTime;
@@ -29,6 +30,13 @@ impl Day {
             "{:04}/{:02}/{:02}",
             self.year, self.month, self.day
         ))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
 

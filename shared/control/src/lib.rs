@@ -15,6 +15,7 @@
 
 pub mod frame;
 pub mod fuzz;
+mod latency;
 pub mod limits;
 mod message;
 pub mod operator;

@@ -12,6 +12,7 @@
 //! every list is as long as there are shards, methods, codes, reasons or disks.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use holdfast_manifest::time;
 use holdfast_units::WallTime;
@@ -21,13 +22,21 @@ use crate::message::{Health, StageLatency};
 use crate::statistics::{EngineStatistics, ShardStatistics};
 
 /// What is asked about the server as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Question {
     /// How it is. Answered by [`Reply::Status`].
     Status,
     /// How long things take. Answered by [`Reply::Latency`].
     Latency,
+    /// The SIP messages of a call from now on; it is traced for as long as somebody asks. Answered by
+    /// [`Reply::Trace`].
+    Trace {
+        /// Its Call-ID.
+        call_id: String,
+        /// The first number that is not known yet, from 0.
+        since: u64,
+    },
 }
 
 /// What is answered.
@@ -44,11 +53,32 @@ pub enum Reply {
         /// Each stage of each shard; empty where there is no engine.
         stages: Vec<StageLatency>,
     },
+    /// Messages of a call, in order.
+    Trace {
+        /// Those that were asked for, as far as they are kept.
+        messages: Vec<TracedMessage>,
+    },
     /// The line is no question, or the process is ending.
     Malformed {
         /// What is wrong, for a reader.
         text: String,
     },
+}
+
+/// A SIP message of a call that is traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedMessage {
+    /// Its number in the trace.
+    pub number: u64,
+    /// When it passed.
+    #[serde(with = "time")]
+    pub at: WallTime,
+    /// Whether it left, rather than came.
+    pub is_sent: bool,
+    /// The other side, as far as it is known.
+    pub peer: Option<SocketAddr>,
+    /// The message, cut where it is long; keys and proofs of passwords are `***`.
+    pub text: String,
 }
 
 /// How a running server is.
@@ -78,6 +108,8 @@ pub struct Status {
     pub certificates: Vec<Certificate>,
     /// The media engine, as far as it is known.
     pub engine: Engine,
+    /// What is known of our address from outside.
+    pub stun: Stun,
     /// Why the state of calls cannot be saved; `None` where it can.
     pub store_fault: Option<String>,
     /// The signaling process itself.
@@ -188,6 +220,22 @@ pub struct Engine {
     pub statistics: Option<EngineStatistics>,
     /// The numbers of each shard, in the order of the shards.
     pub shards: Vec<ShardStatistics>,
+}
+
+/// What a STUN server says of our address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stun {
+    /// Whether one is asked.
+    pub is_used: bool,
+    /// Which, as host and port.
+    pub server: Option<String>,
+    /// The address that was found last, which peers are told.
+    pub address: Option<IpAddr>,
+    /// When it was last asked.
+    #[serde(with = "time::option")]
+    pub checked_at: Option<WallTime>,
+    /// Why it told nothing then.
+    pub error: Option<String>,
 }
 
 /// The signaling process itself.

@@ -50,12 +50,16 @@ impl Listener {
         Ok(Self(socket))
     }
 
-    /// A connection that waits. Who is of another user is turned away: descriptors are power.
+    /// A connection that waits. Who is of another user and group is turned away: descriptors are
+    /// power.
     pub fn accept(&self) -> io::Result<Connection> {
         let socket = accept_with(&self.0, SocketFlags::CLOEXEC)?;
-        let peer = socket_peercred(&socket)?.uid;
-        if peer != rustix::process::geteuid() {
-            let what = format!("a process of user {peer} asked for descriptors");
+        // Ours, or that of the other process under a user of its own: the services share their group,
+        // and only that may use the folder of the sockets.
+        let peer = socket_peercred(&socket)?;
+        let is_ours = peer.uid == rustix::process::geteuid();
+        if !is_ours && peer.gid != rustix::process::getegid() {
+            let what = format!("a process of {:?} asked for descriptors", peer.uid);
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
         set_up(&socket)?;

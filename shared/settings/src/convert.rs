@@ -1,6 +1,6 @@
 //! Raw settings to checked ones, key by key; `clash` then holds keys against each other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordi
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, SameSession, Settings,
-    Sip, SipListen, SipTransport, SourcePolicy, WhenCritical,
+    Sip, SipListen, SipTransport, SourcePolicy, StunServer, WhenCritical,
 };
 use crate::{clash, http, limits, peers, sip_limits, srtp, store};
 
@@ -107,10 +107,7 @@ fn socket(checker: &mut Checker<'_>, key: &'static str, text: &str) -> PathBuf {
 fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
     Sip {
         listen: sip_listen(checker, &raw.listen),
-        advertise: match host_address(checker, "sip.advertise", &raw.advertise) {
-            None => Advertise::Auto,
-            Some(address) => Advertise::Address(address),
-        },
+        advertise: advertise(checker, &raw.advertise),
         strict: raw.strict,
         plain_invite: checker.choice(
             "sip.plain_invite",
@@ -203,8 +200,49 @@ pub(crate) fn listen_address(text: &str) -> Option<SocketAddr> {
     (address.port() != 0 && !is_many(address.ip())).then_some(address)
 }
 
+/// `auto`, an address, or `stun:HOST:PORT`.
+fn advertise(checker: &mut Checker<'_>, text: &str) -> Advertise {
+    if let Some(server) = text.strip_prefix("stun:") {
+        let server = stun_server(server).unwrap_or_else(|| {
+            let allowed = "stun:HOST:PORT, such as \"stun:stun.example.com:3478\" or \
+                           \"stun:[2001:db8::1]:3478\"";
+            checker.not_allowed("sip.advertise", quoted(text), allowed);
+            StunServer {
+                host: String::new(),
+                port: 0,
+            }
+        });
+        return Advertise::Stun(server);
+    }
+    let allowed = "\"auto\", the IP address of one host, such as \"192.0.2.1\", or a STUN server, such \
+                   as \"stun:stun.example.com:3478\"";
+    match host_address(checker, "sip.advertise", text, allowed) {
+        None => Advertise::Auto,
+        Some(address) => Advertise::Address(address),
+    }
+}
+
+fn stun_server(text: &str) -> Option<StunServer> {
+    let (host, port) = text.rsplit_once(':')?;
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let is_good = match inner {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            (1..=limits::HOST_NAME_LENGTH_MAX).contains(&host.len()) && host.chars().all(is_name)
+        }
+    };
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_good.then(|| StunServer {
+        host: inner.unwrap_or(host).to_owned(),
+        port,
+    })
+}
+
 /// `None` is "auto".
-fn host_address(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<IpAddr> {
+fn host_address(checker: &mut Checker<'_>, key: &str, text: &str, allowed: &str) -> Option<IpAddr> {
     if text == "auto" {
         return None;
     }
@@ -213,11 +251,13 @@ fn host_address(checker: &mut Checker<'_>, key: &str, text: &str) -> Option<IpAd
         .ok()
         .filter(|ip: &IpAddr| !ip.is_unspecified() && !is_many(*ip));
     if address.is_none() {
-        let allowed = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
         checker.not_allowed(key, quoted(text), allowed);
     }
     address
 }
+
+/// What is allowed where a host's address is asked for.
+const HOST: &str = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
 
 /// Whether an address names more than one host.
 pub(crate) fn is_many(address: IpAddr) -> bool {
@@ -248,7 +288,7 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia, max_calls: u32) -> Media {
                 ("udp", IngestKind::Udp),
             ],
         ),
-        address: match host_address(checker, "media.address", &raw.address) {
+        address: match host_address(checker, "media.address", &raw.address, HOST) {
             None => MediaAddress::Auto,
             Some(address) => MediaAddress::Address(address),
         },

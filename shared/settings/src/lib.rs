@@ -23,6 +23,7 @@ mod peers;
 mod problem;
 mod quantity;
 mod raw;
+mod redact;
 mod settings;
 mod sip_limits;
 mod srtp;
@@ -39,8 +40,8 @@ pub use settings::{
     Access, Advertise, ClientCertificates, Digest, DigestAlgorithm, Http, IngestKind, Journal,
     KeepPackets, KeysWithoutTls, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress,
     MediaInterface, Names, Node, Peer, PlainInvite, PortRange, Prefix, Recordings, SameSession,
-    Settings, Sip, SipLimits, SipListen, SipTransport, SourcePolicy, Srtp, SrtpPreference, Tls,
-    UnknownPeers, WhenCritical,
+    Settings, Sip, SipLimits, SipListen, SipTransport, SourcePolicy, Srtp, SrtpPreference,
+    StunServer, Tls, UnknownPeers, WhenCritical,
 };
 pub use store::{Store, StoreKind, WhenAway};
 

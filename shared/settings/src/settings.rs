@@ -193,13 +193,24 @@ impl SipTransport {
 }
 
 /// The address that peers are told for SIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advertise {
     /// The local address the message left from.
     Auto,
     /// This one; it need not be on this machine (address translation). A listener of the other
     /// family goes on as [`Advertise::Auto`].
     Address(IpAddr),
+    /// What this server says of us (RFC 8489); until it has, as [`Advertise::Auto`].
+    Stun(StunServer),
+}
+
+/// A STUN server, asked over UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StunServer {
+    /// Name or IP address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
 }
 
 /// What an INVITE without any mark of SIPREC gets.

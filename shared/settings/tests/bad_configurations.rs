@@ -135,10 +135,19 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"\"",
         "a path, absolute or from the current folder",
     ),
-    ("sip", "advertise", "\"0.0.0.0\"", HOST),
-    ("sip", "advertise", "\"recorder.example.com\"", HOST),
-    ("sip", "advertise", "\"224.0.0.1\"", HOST),
-    ("sip", "advertise", "\"\"", HOST),
+    ("sip", "advertise", "\"0.0.0.0\"", ADVERTISE),
+    ("sip", "advertise", "\"recorder.example.com\"", ADVERTISE),
+    ("sip", "advertise", "\"224.0.0.1\"", ADVERTISE),
+    ("sip", "advertise", "\"\"", ADVERTISE),
+    ("sip", "advertise", "\"stun:\"", STUN),
+    ("sip", "advertise", "\"stun:host\"", STUN),
+    ("sip", "advertise", "\"stun:host:0\"", STUN),
+    ("sip", "advertise", "\"stun:a b:3478\"", STUN),
+    ("sip", "advertise", "\"stun:[::g]:3478\"", STUN),
+    ("http", "listen", "\"8080\"", HTTP),
+    ("http", "listen", "\"127.0.0.1:0\"", HTTP),
+    ("http", "listen", "\"localhost:8080\"", HTTP),
+    ("http", "connections_max", "0", "1 to 10000"),
     ("sip", "plain_invite", "\"maybe\"", "\"accept\", \"refuse\""),
     ("sip", "max_calls", "0", "1 to 100000"),
     ("sip", "max_calls", "-1", "1 to 100000"),
@@ -283,6 +292,12 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
 ];
 const PREFIX: &str = "an IP address or a prefix whose further bits are 0, such as \"192.0.2.7\" or \
                       \"2001:db8::/32\"";
+const ADVERTISE: &str = "\"auto\", the IP address of one host, such as \"192.0.2.1\", or a STUN \
+                         server, such as \"stun:stun.example.com:3478\"";
+const STUN: &str = "stun:HOST:PORT, such as \"stun:stun.example.com:3478\" or \
+                    \"stun:[2001:db8::1]:3478\"";
+const HTTP: &str = "an IP address and a port from 1 to 65535, such as \"127.0.0.1:8080\" or \
+                    \"[::1]:8080\", or \"\" for no HTTP";
 const HOST: &str = "\"auto\" or the IP address of one host, such as \"192.0.2.1\"";
 const INTERFACE: &str = "\"auto\" or the name of a network interface, such as \"eth0\"";
 const PORTS: &str = "an even first and a higher, odd last port within 1024 to 65535, \
@@ -442,6 +457,20 @@ const CLASHES: &[(&str, &str)] = &[
         "[[peer]]\nname = \"a\"\naddresses = [\"::1\"]\n\
              [[peer]]\nname = \"a\"\naddresses = [\"::2\"]",
         "line 5: peer[1].name = \"a\": another peer is called so; give each its own name",
+    ),
+    (
+        "[http]\nlisten = \"0.0.0.0:8080\"",
+        "line 2: http.listen = \"0.0.0.0:8080\": others than this machine can reach it, and \
+             http.token_file is empty; name a file with a token there, or listen on 127.0.0.1",
+    ),
+    (
+        "[http]\nkey = \"a\"",
+        "line 2: http.key = \"a\": http.certificate is empty; name both, or neither",
+    ),
+    (
+        "[http]\nlisten = \"127.0.0.1:5060\"",
+        "line 2: http.listen = \"127.0.0.1:5060\": sip.listen has that port on TCP or TLS; give \
+             each a port of its own",
     ),
     (
         "[recordings]\ndir = \"var/state/journal\"",

@@ -1,6 +1,6 @@
 //! What the tasks around the recorder tell it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use holdfast_control::FromEngine;
 use holdfast_control::operator::{Answer, Command};
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::engine_link::EngineSender;
+use crate::stun::StunError;
 
 /// What arrived.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub enum Incoming {
     StoreAway(String),
     /// It can again.
     StoreBack,
+    /// What a STUN server said of our address.
+    Discovered(Result<IpAddr, StunError>),
     /// Somebody wants to know how the server is.
     Ask {
         question: Question,

@@ -47,6 +47,24 @@ pub const OPERATORS_MAX: usize = 16;
 /// Silence after which an operator's connection is closed.
 pub const OPERATOR_IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// Calls that are traced at a time.
+pub const TRACES_MAX: usize = 16;
+/// Messages that are kept of one; beyond it the oldest go.
+pub const TRACE_MESSAGES_MAX: usize = 200;
+/// Octets that are kept of a message.
+pub const TRACE_MESSAGE_SIZE_MAX: usize = 16 * 1024;
+/// A call that nobody has asked about for so long is traced no more.
+pub const TRACE_IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How often a STUN server is asked.
+pub const STUN_INTERVAL: Duration = Duration::from_secs(60);
+/// RFC 8489 section 6.2.1: the first wait for an answer, doubled with each repetition.
+pub const STUN_FIRST_RTO: Duration = Duration::from_millis(500);
+/// RFC 8489 section 6.2.1, Rc: how often a request is sent.
+pub const STUN_REQUESTS: u32 = 7;
+/// RFC 8489 section 6.2.1, Rm: the last wait, as a multiple of the first.
+pub const STUN_LAST_WAIT: u32 = 16;
+
 /// How long a request of HTTP waits for the recorder.
 pub const HTTP_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of a request may take to arrive, and a TLS handshake.
@@ -55,6 +73,12 @@ pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 pub const HTTP_HEAD_SIZE_MAX: usize = 16 * 1024;
 /// Octets of the body of a request: none of ours has one.
 pub const HTTP_BODY_SIZE_MAX: usize = 16 * 1024;
+/// Recordings in one answer, where it is not said.
+pub const HTTP_RECORDINGS_USUAL: usize = 100;
+/// Recordings in one answer.
+pub const HTTP_RECORDINGS_MAX: usize = 1_000;
+/// Manifests that are read for one answer.
+pub const HTTP_MANIFESTS_MAX: usize = 20_000;
 /// How long a reader may take nothing of what it asked for.
 pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);
 /// Pause between two attempts to listen.

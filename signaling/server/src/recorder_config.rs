@@ -1,6 +1,6 @@
 //! From settings to what the recorder is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use holdfast_recording::admission::{AdmissionConfig, Names, PeerConfig, Prefix};
@@ -46,7 +46,7 @@ pub fn of(
                 ..Timers::default()
             },
             limits,
-            advertised: advertised(sip.advertise, listeners),
+            advertised: advertised(&sip.advertise, listeners),
             server: sip.server_header.clone().unwrap_or_default(),
             retry_after: sip.retry_after,
             tag_secret,
@@ -169,10 +169,15 @@ const fn algorithm(algorithm: DigestAlgorithm) -> Algorithm {
     }
 }
 
-fn advertised(advertise: Advertise, listeners: &[(Transport, SocketAddr)]) -> Vec<Advertised> {
-    let Advertise::Address(address) = advertise else {
-        return Vec::new();
-    };
+fn advertised(advertise: &Advertise, listeners: &[(Transport, SocketAddr)]) -> Vec<Advertised> {
+    match advertise {
+        Advertise::Address(address) => advertised_as(*address, listeners),
+        Advertise::Auto | Advertise::Stun(_) => Vec::new(),
+    }
+}
+
+/// What is announced where others see this machine at `address`.
+pub fn advertised_as(address: IpAddr, listeners: &[(Transport, SocketAddr)]) -> Vec<Advertised> {
     let same_family =
         |listener: &&(Transport, SocketAddr)| listener.1.is_ipv4() == address.is_ipv4();
     let entry = |(transport, local): &(Transport, SocketAddr)| Advertised {

@@ -14,7 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use holdfast_recording::recorder::{Output, Recorder};
-use holdfast_settings::{KeysWithoutTls, Settings, SettingsError, SipListen, SipTransport, Srtp};
+use holdfast_settings::{
+    Advertise, KeysWithoutTls, Settings, SettingsError, SipListen, SipTransport, Srtp,
+};
 use holdfast_sip::connections::Connections;
 use holdfast_sip::{Entropy, Flow, Transport};
 use holdfast_store::StoreError;
@@ -33,10 +35,11 @@ use crate::limits::{CERTIFICATE_WARNING_DAYS, INBOX_MAX, STATISTICS_INTERVAL, TU
 use crate::notices::Log;
 use crate::tcp;
 use crate::tls::{Tls, TlsError};
+use crate::trace::Tracer;
 use crate::traffic::Way;
 use crate::udp::UdpPort;
 use crate::watch::Watch;
-use crate::{chain, operator_socket, recorder_config};
+use crate::{chain, operator_socket, recorder_config, stun, supervisor};
 use connections::Connection;
 use receiving::{accept, receive};
 
@@ -110,6 +113,7 @@ pub struct Server {
     lifelines: Lifelines,
     log: Log,
     watch: Watch,
+    tracer: Tracer,
     http: Http,
     started: WallTime,
     /// Told to stop.
@@ -175,6 +179,7 @@ impl Server {
         let http = Http::new(settings, http_files, sender.clone()).map_err(StartError::Http)?;
         Ok(Self {
             watch: Watch::default(),
+            tracer: Tracer::default(),
             http,
             started: clock.wall(),
             is_stopping: false,
@@ -254,6 +259,7 @@ impl Server {
                     info!("ending all calls");
                     stopped_at = Some(self.clock.now());
                     self.is_stopping = true;
+                    supervisor::tell_stopping();
                     self.recorder.begin_shutdown(self.clock.now(), self.clock.wall());
                 }
                 Some(incoming) = self.inbox.recv() => {
@@ -288,6 +294,13 @@ impl Server {
         }
         let path = self.settings.node.control_socket.clone();
         tokio::task::spawn_local(engine_link::run(path, self.setup.inbox.clone()));
+        if let Advertise::Stun(server) = &self.settings.sip.advertise {
+            let asking = stun::run(server.clone(), self.setup.inbox.clone());
+            tokio::task::spawn_local(asking);
+        }
+        let inbox = self.setup.inbox.clone();
+        tokio::task::spawn_local(supervisor::keep_alive(inbox));
+        supervisor::tell_ready();
         self.http.start();
         let path = self.settings.node.operator_socket.clone();
         tokio::task::spawn_local(operator_socket::run(path, self.setup.inbox.clone()));
@@ -309,6 +322,8 @@ impl Server {
             Incoming::Message { flow, info, bytes } => {
                 self.crowd.handle_message(flow);
                 self.watch.traffic.count(Way::Received, &bytes);
+                self.tracer
+                    .note((now, wall), Way::Received, Some(info.remote), &bytes);
                 self.recorder.handle_sip(now, wall, flow, &info, &bytes);
             }
             Incoming::Broken { flow, info, broken } => {
@@ -355,6 +370,7 @@ impl Server {
                 self.watch.handle_engine_gone();
                 self.recorder.handle_engine_gone(now, wall);
             }
+            Incoming::Discovered(found) => self.handle_discovered(found),
             Incoming::Ask { question, answer } => self.answer(question, answer),
             // Where nobody waits for the answer any more, the command stands all the same.
             Incoming::Command { command, answer } => {

@@ -2,15 +2,19 @@
 //! checks and the metrics see the same [`Status`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
-use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status};
+use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status, Stun};
 use holdfast_control::{FromEngine, ShardStatistics, Stage, StageLatency};
 use holdfast_recording::recorder::Statistics;
+use holdfast_units::WallTime;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tokio::sync::oneshot;
 
+use crate::chain;
+use crate::stun::StunError;
 use crate::traffic::{Traffic, Way};
 
 /// What is not known elsewhere.
@@ -23,6 +27,7 @@ pub struct Watch {
     packets: u64,
     lost: u64,
     shards: usize,
+    stun: Stun,
     /// Why the state of calls cannot be saved.
     store_fault: Option<String>,
     latencies: BTreeMap<(u16, Stage), StageLatency>,
@@ -65,6 +70,19 @@ impl Watch {
     pub fn handle_engine_gone(&mut self) {
         self.engine.is_connected = false;
         self.answer_waiting();
+    }
+
+    /// A STUN server has said what it knows; answers what was known before.
+    pub fn handle_discovered(
+        &mut self,
+        at: WallTime,
+        found: &Result<IpAddr, StunError>,
+    ) -> Option<IpAddr> {
+        let known = self.stun.address;
+        self.stun.checked_at = Some(at);
+        self.stun.error = found.as_ref().err().map(|error| chain(error));
+        self.stun.address = found.as_ref().ok().copied().or(known);
+        known
     }
 
     /// The state of calls cannot be saved.
@@ -154,6 +172,11 @@ impl Watch {
             ..std::mem::take(&mut status.sip)
         };
         status.engine = self.engine.clone();
+        status.stun = Stun {
+            is_used: status.stun.is_used,
+            server: status.stun.server.take(),
+            ..self.stun.clone()
+        };
         status.store_fault = self.store_fault.clone();
         status.process = Process {
             cpu_us: cpu_us(),

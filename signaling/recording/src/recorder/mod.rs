@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use holdfast_control::{FromEngine, ToEngine};
 use holdfast_sip::digest::Credentials;
-use holdfast_sip::endpoint::{DialogId, Owner, ServerTx};
+use holdfast_sip::endpoint::{Advertised, DialogId, Owner, ServerTx};
 use holdfast_sip::stream::BrokenStream;
 use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
@@ -203,6 +203,11 @@ impl Recorder {
     /// Takes other Digest credentials.
     pub fn replace_credentials(&mut self, credentials: Credentials) {
         self.admission.replace_credentials(credentials);
+    }
+
+    /// Announces other addresses from now on.
+    pub fn replace_advertised(&mut self, advertised: Vec<Advertised>) {
+        self.endpoint.replace_advertised(advertised);
     }
 
     /// Whether a call would send its next request on this connection.

@@ -9,9 +9,11 @@ mod access;
 mod api;
 mod calls;
 mod health;
+mod latency;
 mod listener;
 mod metrics;
 mod problem;
+mod recordings;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -147,14 +149,18 @@ impl Http {
     async fn status(&self) -> Result<Status, Problem> {
         match self.ask(Question::Status).await? {
             Reply::Status { status } => Ok(*status),
-            Reply::Latency { .. } | Reply::Malformed { .. } => Err(Problem::silent()),
+            Reply::Latency { .. } | Reply::Trace { .. } | Reply::Malformed { .. } => {
+                Err(Problem::silent())
+            }
         }
     }
 
     async fn latencies(&self) -> Result<Vec<StageLatency>, Problem> {
         match self.ask(Question::Latency).await? {
             Reply::Latency { stages } => Ok(stages),
-            Reply::Status { .. } | Reply::Malformed { .. } => Err(Problem::silent()),
+            Reply::Status { .. } | Reply::Trace { .. } | Reply::Malformed { .. } => {
+                Err(Problem::silent())
+            }
         }
     }
 

@@ -50,6 +50,11 @@ impl Problem {
         )
     }
 
+    /// What is asked for is there and does not read.
+    pub fn broken(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
     /// The process does not answer itself.
     pub fn silent() -> Self {
         Self::new(

@@ -24,6 +24,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The other end.
+    pub(super) const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
     /// What it runs over.
     pub(super) const fn transport(&self) -> Transport {
         self.transport

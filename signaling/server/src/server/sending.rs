@@ -9,6 +9,7 @@ use holdfast_sip::{Bytes, Target, Transport};
 use tracing::debug;
 
 use super::Server;
+use super::connections::Connection;
 use crate::tcp::Outgoing;
 use crate::traffic::Way;
 use crate::udp::UdpPort;
@@ -16,6 +17,12 @@ use crate::udp::UdpPort;
 impl Server {
     pub(super) fn transmit(&mut self, to: Target, bytes: Bytes, owner: Owner) {
         self.watch.traffic.count(Way::Sent, &bytes);
+        let peer = match to {
+            Target::Flow(flow) => self.connections.get(&flow).map(Connection::remote),
+            Target::Address { remote, .. } => Some(remote),
+        };
+        let now = (self.clock.now(), self.clock.wall());
+        self.tracer.note(now, Way::Sent, peer, &bytes);
         let flow = match to {
             Target::Flow(flow) => flow,
             Target::Address {

@@ -2,20 +2,55 @@
 
 use holdfast_control::ToEngine;
 use holdfast_control::status::{Certificate, Connections, Question, Reply, Status};
+use holdfast_settings::Advertise;
 use holdfast_sip::Transport;
+use std::net::IpAddr;
+
 use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use super::Server;
-use crate::limits::INBOX_MAX;
-use crate::watch;
+use crate::limits::{INBOX_MAX, TRACES_MAX};
+use crate::stun::StunError;
+use crate::trace::TooManyTraces;
+use crate::{chain, recorder_config, watch};
 
 impl Server {
+    /// A STUN server has said what it knows, or nothing.
+    pub(super) fn handle_discovered(&mut self, found: Result<IpAddr, StunError>) {
+        let known = self.watch.handle_discovered(self.clock.wall(), &found);
+        match found {
+            Ok(address) if known != Some(address) => {
+                info!(%address, "peers are told this address, as a STUN server sees it");
+                let advertised = recorder_config::advertised_as(address, &self.addresses);
+                self.recorder.replace_advertised(advertised);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error = chain(&error);
+                warn!(
+                    error,
+                    "the STUN server of sip.advertise does not tell our address"
+                );
+            }
+        }
+    }
+
     pub(super) fn answer(&mut self, question: Question, answer: oneshot::Sender<Reply>) {
         match question {
             // Whoever asked may be gone.
             Question::Status => {
                 let status = Box::new(self.status());
                 let _ = answer.send(Reply::Status { status });
+            }
+            Question::Trace { call_id, since } => {
+                let now = self.clock.now();
+                let _ = answer.send(match self.tracer.ask(now, &call_id, since) {
+                    Ok(messages) => Reply::Trace { messages },
+                    Err(TooManyTraces) => Reply::Malformed {
+                        text: format!("{TRACES_MAX} calls are traced already"),
+                    },
+                });
             }
             Question::Latency => {
                 if self.watch.want_latencies(answer)
@@ -47,6 +82,10 @@ impl Server {
             certificates: self.certificates(),
             ..Status::default()
         };
+        if let Advertise::Stun(server) = &self.settings.sip.advertise {
+            status.stun.is_used = true;
+            status.stun.server = Some(format!("{}:{}", server.host, server.port));
+        }
         status.calls.max = u64::from(self.settings.sip.max_calls);
         status.sip.junk = self.junk.get();
         status.process.inbox = self.inbox.len() as u64;

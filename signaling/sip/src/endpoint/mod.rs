@@ -221,6 +221,11 @@ impl Endpoint {
         &self.config
     }
 
+    /// Announces other addresses from now on; a dialog's peer learns of them with our next Contact.
+    pub fn replace_advertised(&mut self, advertised: Vec<Advertised>) {
+        self.config.advertised = advertised;
+    }
+
     /// Transactions alive, of both kinds.
     pub fn transaction_count(&self) -> usize {
         self.servers.len() + self.clients.len()

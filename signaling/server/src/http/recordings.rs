@@ -1,0 +1,168 @@
+//! `/api/recordings`: the published ones, found, shown, and their files with ranges.
+//!
+//! A file is served only where the manifest names it: a path in a request leads nowhere else.
+
+use std::path::PathBuf;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use holdfast_catalogue::{Catalogue, CatalogueError, Day, Entry, Query as Search, parse_day};
+use holdfast_manifest::{FILE_NAME, Manifest};
+use holdfast_units::WallTime;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_http::services::ServeFile;
+
+use super::{Http, Problem};
+use crate::limits::{HTTP_MANIFESTS_MAX, HTTP_RECORDINGS_MAX, HTTP_RECORDINGS_USUAL};
+
+pub fn router() -> Router<Http> {
+    Router::new()
+        .route("/api/recordings", get(search))
+        .route("/api/recordings/{id}", get(one))
+        .route("/api/recordings/{id}/files/{*name}", get(file))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    from: Option<String>,
+    to: Option<String>,
+    participant: Option<String>,
+    number: Option<String>,
+    call_id: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn search(
+    State(http): State<Http>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let limit = wanted.limit.unwrap_or(HTTP_RECORDINGS_USUAL);
+    if !(1..=HTTP_RECORDINGS_MAX).contains(&limit) {
+        let allowed = format!("limit: 1 to {HTTP_RECORDINGS_MAX}");
+        return Err(Problem::bad_request(allowed));
+    }
+    let query = Search {
+        from: wanted.from.as_deref().map(moment).transpose()?,
+        to: wanted.to.as_deref().map(moment).transpose()?,
+        participant: wanted.participant,
+        number: wanted.number,
+        call_id: wanted.call_id,
+    };
+    let look = move |catalogue: Catalogue| catalogue.search(&query, limit, HTTP_MANIFESTS_MAX);
+    let found = http.look(look).await?;
+    let unreadable = found.unreadable.iter();
+    Ok(Json(json!({
+        "recordings": found.recordings.iter().map(row).collect::<Vec<_>>(),
+        "unreadable": unreadable
+            .map(|(entry, error)| json!({"id": entry.name(), "error": crate::chain(error)}))
+            .collect::<Vec<_>>(),
+        "has_more": found.has_more,
+    })))
+}
+
+/// A day, or a moment of RFC 3339.
+fn moment(text: &str) -> Result<WallTime, Problem> {
+    let day = |day: Day| holdfast_manifest::time::parse(&format!("{day}T00:00:00Z")).ok();
+    let read = match parse_day(text) {
+        Ok(it) => day(it),
+        Err(_) => holdfast_manifest::time::parse(text).ok(),
+    };
+    read.ok_or_else(|| Problem::bad_request("from, to: 2026-11-22 or 2026-11-22T10:00:00Z"))
+}
+
+fn row((entry, manifest): &(Entry, Manifest)) -> Value {
+    let participants = manifest.call.participants.iter();
+    json!({
+        "id": entry.name(),
+        "started": manifest.started.to_string(),
+        "ended": manifest.ended.to_string(),
+        "duration_ms": manifest.duration_ms,
+        "end_reason": manifest.end_reason,
+        "call_id": manifest.call.sip.call_id,
+        "from": manifest.call.sip.from,
+        "to": manifest.call.sip.to,
+        "participants": participants
+            .map(|it| json!({"names": it.names, "aors": it.aors}))
+            .collect::<Vec<_>>(),
+        "streams": manifest.streams.len(),
+        "flags": manifest.flags,
+        "href": format!("/api/recordings/{}", entry.name()),
+    })
+}
+
+async fn one(State(http): State<Http>, Path(id): Path<String>) -> Result<Json<Manifest>, Problem> {
+    let found = http.look(move |catalogue| catalogue.find(&id)?.manifest());
+    found.await.map(Json)
+}
+
+async fn file(
+    State(http): State<Http>,
+    Path((id, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let found = http.look(move |catalogue| {
+        let entry = catalogue.find(&id)?;
+        let manifest = entry.manifest()?;
+        Ok(named(&entry, &manifest, &name))
+    });
+    let (path, sum) = found
+        .await?
+        .ok_or_else(|| Problem::not_found("the manifest names no such file"))?;
+    let served = ServeFile::new(path).try_call(request).await;
+    let mut response = served
+        .map_err(|_| Problem::not_found("the file cannot be read"))?
+        .map(Body::new)
+        .into_response();
+    if let Some(tag) = sum.and_then(|sum| HeaderValue::from_str(&format!("\"{sum}\"")).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// A file that the manifest names, or the manifest, with its checksum; never through a link.
+fn named(entry: &Entry, manifest: &Manifest, name: &str) -> Option<(PathBuf, Option<String>)> {
+    let known = manifest.files.iter().find(|file| file.name == name);
+    let sum = known.map(|file| file.sha256.clone());
+    if sum.is_none() && name != FILE_NAME {
+        return None;
+    }
+    let folder = entry.path.canonicalize().ok()?;
+    let path = folder.join(name);
+    (path.canonicalize().ok()? == path && path.is_file()).then_some((path, sum))
+}
+
+impl Http {
+    /// Looks at the recordings, beside the thread of the connections.
+    async fn look<T, F>(&self, look: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(Catalogue) -> Result<T, CatalogueError> + Send + 'static,
+    {
+        let catalogue = Catalogue::new(self.settings().recordings.dir.clone());
+        match tokio::task::spawn_blocking(move || look(catalogue)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(problem(&error)),
+            Err(_) => Err(Problem::silent()),
+        }
+    }
+}
+
+fn problem(error: &CatalogueError) -> Problem {
+    let text = crate::chain(error);
+    match error {
+        CatalogueError::NoSuchRecording { .. } => Problem::not_found("no such recording"),
+        CatalogueError::NotAnId { .. } => Problem::bad_request(text),
+        CatalogueError::Ambiguous { .. } => Problem::conflict(text),
+        CatalogueError::Read { .. }
+        | CatalogueError::Manifest { .. }
+        | CatalogueError::ManifestTooLarge { .. } => Problem::broken(text),
+    }
+}

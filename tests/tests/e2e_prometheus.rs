@@ -1,0 +1,251 @@
+//! A real Prometheus beside a running system: it scrapes, every rule and panel of config/ resolves,
+//! and faults make alerts fire.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use holdfast_e2e::caller::Caller;
+use holdfast_e2e::certificates::{Authority, Validity};
+use holdfast_e2e::http::Request;
+use holdfast_e2e::rtp::Source;
+use holdfast_e2e::system::{Options, System};
+use holdfast_e2e::tools::{Server, Tool};
+use holdfast_e2e::wait::wait_until;
+use holdfast_load::invite::Codec;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap()
+}
+
+/// Every expression of the dashboard, its variables filled in as Grafana would.
+fn panels() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read("config/grafana/holdfast.json")).unwrap();
+    let targets = dashboard["panels"].as_array().unwrap().iter();
+    let targets = targets.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expressions = targets.map(|target| {
+        let expression = target["expr"].as_str().unwrap();
+        expression
+            .replace("$__rate_interval", "1m")
+            .replace("$__range", "1h")
+            .replace("$instance", ".*")
+    });
+    expressions.collect()
+}
+
+/// Names of metrics in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_name(c));
+    words
+        .filter(|word| word.starts_with("holdfast_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+#[test]
+fn rules_and_panels_name_only_metrics_that_there_are() {
+    let system = System::start(&Options::new());
+    let metrics = Request::get(system.http(), "/metrics").send().text();
+    let there: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    assert!(there.len() > 50, "{there:?}");
+    let mut wanted = names(&read("config/prometheus/alerts.yml"));
+    wanted.extend(names(&read("tests/prometheus/alerts_test.yml")));
+    wanted.extend(names(&panels().join("\n")));
+    assert!(wanted.len() > 40, "{wanted:?}");
+    let absent: Vec<_> = wanted
+        .iter()
+        .filter(|name| !there.contains(name.as_str()))
+        .collect();
+    assert_eq!(absent, Vec::<&String>::new());
+    // And the page that explains them has all of them.
+    let page = read("docs/metrics.md");
+    let untold: Vec<_> = there
+        .iter()
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(untold, Vec::<&&str>::new(), "docs/metrics.md");
+}
+
+#[test]
+fn the_rules_fire_at_what_they_are_for_and_not_at_a_healthy_system() {
+    let Some(promtool) = Tool::find("promtool") else {
+        return;
+    };
+    let root = repository();
+    promtool.output(&root, &["check", "rules", "config/prometheus/alerts.yml"]);
+    promtool.output(
+        &root,
+        &["check", "config", "config/prometheus/prometheus.yml"],
+    );
+    promtool.output(
+        &root,
+        &["test", "rules", "tests/prometheus/alerts_test.yml"],
+    );
+    // Each rule has its scenario.
+    let rules = read("config/prometheus/alerts.yml");
+    let scenarios = read("tests/prometheus/alerts_test.yml");
+    for rule in rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+    {
+        assert!(
+            scenarios.contains(&format!("name: {rule}\n")),
+            "no scenario for {rule}"
+        );
+    }
+}
+
+/// A Prometheus that looks every second and does not wait before it calls somebody.
+struct Prometheus {
+    _server: Server,
+    _folder: tempfile::TempDir,
+    at: SocketAddr,
+}
+
+impl Prometheus {
+    fn start(prometheus: &Tool, target: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rules: Vec<String> = read("config/prometheus/alerts.yml")
+            .lines()
+            .map(|line| match line.trim_start().starts_with("for: ") {
+                true => "        for: 0s".to_owned(),
+                false => line.to_owned(),
+            })
+            .collect();
+        std::fs::write(folder.path().join("alerts.yml"), rules.join("\n")).unwrap();
+        let config = read("config/prometheus/prometheus.yml")
+            .replace("15s", "1s")
+            .replace("127.0.0.1:8080", &target.to_string());
+        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = free.local_addr().unwrap();
+        drop(free);
+        let listen = format!("--web.listen-address={at}");
+        let server = prometheus.serve(folder.path(), &["--config.file=prometheus.yml", &listen]);
+        Self {
+            _server: server,
+            _folder: folder,
+            at,
+        }
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let response = Request::get(self.at, path).try_send()?;
+        (response.status < 500).then(|| response.json())
+    }
+
+    fn query(&self, expression: &str) -> Option<Value> {
+        let encoded: String = expression
+            .bytes()
+            .map(|octet| format!("%{octet:02X}"))
+            .collect();
+        self.get(&format!("/api/v1/query?query={encoded}"))
+    }
+
+    /// Waits until an alert fires.
+    fn await_alert(&self, name: &str) {
+        wait_until(&format!("{name} fires"), || {
+            let told = self.get("/api/v1/alerts").unwrap_or_default();
+            let alerts = told["data"]["alerts"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            alerts
+                .iter()
+                .any(|it| it["labels"]["alertname"] == name && it["state"] == "firing")
+        });
+    }
+}
+
+#[test]
+fn prometheus_scrapes_and_faults_make_alerts_fire() {
+    let Some(prometheus) = Tool::find("prometheus") else {
+        return;
+    };
+    // One call is all there may be, and the certificate is as good as expired.
+    let authority = Authority::new("e2e");
+    let options = Options::new()
+        .set("sip", "max_calls = 1")
+        .tls(&authority.issue_for("localhost", Validity::Soon));
+    let mut system = System::start(&options);
+    let watch = Prometheus::start(&prometheus, system.http());
+    wait_until("the target is up", || {
+        let up = watch.query("up{job=\"holdfast\"}").unwrap_or_default();
+        up["data"]["result"][0]["value"][1] == "1"
+    });
+    wait_until("rules are evaluated", || {
+        let told = watch.get("/api/v1/rules").unwrap_or_default();
+        let rules = told["data"]["groups"][0]["rules"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        rules.len() > 10 && rules.iter().all(|rule| rule["health"] == "ok")
+    });
+    for expression in panels() {
+        let told = watch.query(&expression).expect("an answer");
+        assert_eq!(told["status"], "success", "{expression}: {told}");
+    }
+    watch.await_alert("HoldfastCertificateExpires");
+
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    watch.await_alert("HoldfastCallsNearLimit");
+    let second = caller.prepare(Codec::Pcmu);
+    let body = second.offer.multipart();
+    let refused = caller.try_invite(second.number, &body).unwrap_err();
+    assert_eq!(refused.status(), Some(503));
+    // `increase` has to have seen the count before it rises.
+    wait_until("the refusal is counted", || {
+        let told = watch
+            .query("holdfast_sip_invites_refused_total")
+            .unwrap_or_default();
+        told["data"]["result"][0]["value"][1].is_string()
+    });
+    let third = caller.prepare(Codec::Pcmu);
+    let body = third.offer.multipart();
+    caller.try_invite(third.number, &body).unwrap_err();
+    watch.await_alert("HoldfastCallsRefused");
+
+    // The kernel drops what an engine that does not run leaves in the socket.
+    let mut source = Source::of(&call, 0, 7);
+    source.send(&[0; 160], 160);
+    source.send(&[0; 160], 160);
+    wait_until("packets are seen", || {
+        let told = watch.query("holdfast_packets_total{fate=\"recorded\"} > 0");
+        told.unwrap_or_default()["data"]["result"][0].is_object()
+    });
+    system.engine.signal(Signal::SIGSTOP);
+    for _ in 0..40_000 {
+        source.send(&[0; 160], 160);
+    }
+    system.engine.signal(Signal::SIGCONT);
+    wait_until("the drops are told with the packets after them", || {
+        source.send(&[0; 160], 160);
+        let told = watch.query("holdfast_packets_total{fate=\"dropped\"} > 0");
+        told.unwrap_or_default()["data"]["result"][0].is_object()
+    });
+    watch.await_alert("HoldfastPacketsDropped");
+    // They are missing in the recording too.
+    caller.hang_up(&call);
+    system.published(&call.call_id);
+
+    for _ in 0..4 {
+        system.engine.kill();
+        watch.await_alert("HoldfastEngineGone");
+        system.engine.start();
+        system.await_ready();
+    }
+    watch.await_alert("HoldfastEngineRestarts");
+    system.signaling.kill();
+    watch.await_alert("HoldfastDown");
+}
