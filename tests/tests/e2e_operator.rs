@@ -318,8 +318,8 @@ fn the_messages_of_a_call_are_traced_while_somebody_looks() {
     );
     caller.hang_up(&other);
     caller.hang_up(&call);
-    let output = trace.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    said.read_to_string(&mut text).unwrap();
+    assert!(trace.wait().unwrap().success());
     assert!(
         text.contains("BYE sip:") && text.contains("SIP/2.0 200"),
         "{text}"
