@@ -335,7 +335,7 @@ mod tests {
         let all = Query::default();
         let expected = ["call-6", "call-5", "call-4"].map(str::to_owned).to_vec();
         assert_eq!(ids(&all, 3, 100), (expected, true));
-        assert_eq!(ids(&all, 6, 100).1, false);
+        assert!(!ids(&all, 6, 100).1);
         let (some, has_more) = ids(&all, 6, 4);
         assert_eq!(
             (some.len(), has_more),
