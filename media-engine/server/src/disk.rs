@@ -69,7 +69,7 @@ pub fn start(
         unwritten: RefCell::default(),
         unremoved: RefCell::default(),
     };
-    let incoming = incoming.clone();
+    let (incoming, troubles) = (incoming.clone(), troubles.clone());
     thread::Builder::new()
         .name(format!("disk-{shard}"))
         .spawn(move || order_queue.iter().for_each(|order| writer.carry_out(order)))?;
@@ -78,7 +78,13 @@ pub fn start(
         .spawn(move || {
             for job in sync_queue {
                 let result = match job {
-                    SyncJob::Sync => DiskResult::Synced(told(incoming.sync())),
+                    SyncJob::Sync => {
+                        let synced = told(incoming.sync());
+                        if let Err(error) = &synced {
+                            note_unsynced(&incoming, &troubles, error);
+                        }
+                        DiskResult::Synced(synced)
+                    }
                     SyncJob::SaveCheckpoint(bytes) => {
                         DiskResult::CheckpointSaved(told(replace_durably(&checkpoint, &bytes)))
                     }
@@ -88,6 +94,15 @@ pub fn start(
             }
         })?;
     Ok(Disk { orders, results })
+}
+
+/// The disk does not say which file it failed for, and may take what failed for written the next time.
+/// So every recording in progress has to say it; where a track is damaged, its checksums tell.
+fn note_unsynced(incoming: &Incoming, troubles: &Troubles, error: &DiskError) {
+    // Where not even that can be read, the recordings' own writes fail too.
+    for recording in incoming.list().unwrap_or_default() {
+        troubles.note(recording, &error.0);
+    }
 }
 
 /// Starts the publishing threads. They end when nobody can give them a job any more.

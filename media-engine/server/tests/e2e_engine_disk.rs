@@ -57,6 +57,32 @@ impl Mount {
         run("mount", &arguments).then_some(Self { path })
     }
 
+    /// Ext4 in a file that has room for a part of it: what is written beyond that fails as a disk's
+    /// broken sectors do, with EIO, until [`Self::heal`].
+    fn broken(root: &Path, good: &str) -> Option<Self> {
+        let backing = Self::tmpfs(root, good)?;
+        let image = backing.path.join("disk.img");
+        let image = image.to_str().expect("a path");
+        let path = root.join("disk");
+        fs::create_dir(&path).expect("a folder");
+        // Without a journal of its own, which would end it with the first failure.
+        let options = "^has_journal,^resize_inode,^metadata_csum";
+        let mkfs = ["-q", "-F", "-O", options, "-N", "512", image];
+        let is_there = run("truncate", &["-s", "512M", image])
+            && run("mkfs.ext4", &mkfs)
+            && run("mount", &["-o", "loop", image, path.to_str()?]);
+        // What is mounted lives on without its name.
+        std::mem::forget(backing);
+        is_there.then_some(Self { path })
+    }
+
+    /// What failed works again.
+    fn heal(root: &Path) {
+        let backing = root.join("small");
+        let backing = backing.to_str().expect("a path");
+        assert!(run("mount", &["-o", "remount,size=1g", backing]));
+    }
+
     fn freeze(&self) {
         assert!(run("fsfreeze", &["-f", self.path.to_str().unwrap()]));
     }
@@ -319,4 +345,107 @@ fn fill(path: &Path) {
     for size in [64 * 1024, 4_096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
+}
+
+/// The disk past its critical watermark, full to this percentage with what is no recording.
+fn publish_on_a_critical_disk(ports: (u16, u16), when_critical: &str) -> Option<Manifest> {
+    if !Mount::enter() {
+        return None;
+    }
+    let mut engine = Engine::prepare(ports.0, ports.1, "")?;
+    let small = Mount::tmpfs(engine.root(), "32m")?;
+    let dir = format!("dir = \"{}/recordings\"", engine.root().display());
+    let there = format!(
+        "dir = \"{}/recordings\"\nkeep_packets = \"always\"\ndisk_high_watermark = \"60 %\"\n\
+         disk_critical_watermark = \"80 %\"\nwhen_critical = \"{when_critical}\"",
+        small.path.display()
+    );
+    engine.change_settings(&dir, &there);
+    let log = engine.restart_with_log();
+    let link = engine.connect();
+    let wanted = recording(&[ports.0]);
+    start(&link, &wanted);
+    Sender::new(ports.0).send(50);
+    link.wait_health(|health| health.packets >= 50);
+    fs::write(small.path.join("filler"), vec![1; 28 * 1024 * 1024]).unwrap();
+    wait_until("the disk is seen to be critical", || {
+        fs::read_to_string(&log).unwrap().contains("critical")
+    });
+    // Neither policy takes new calls.
+    await_unwilling(&link, Some(Unwilling::DiskFull));
+    let next = recording(&[ports.0 + 2]);
+    link.send(&ToEngine::Recording(next.clone()));
+    link.wait_for(|message| match message {
+        FromEngine::Refused { recording, .. } => (*recording == next.id).then_some(()),
+        _ => None,
+    });
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (folder, manifest) = link.wait_published(wanted.id);
+    let stream = &manifest.streams[0];
+    assert_eq!((stream.packets, stream.lost), (50, 0), "{stream:?}");
+    let keeps_packets = manifest.files.iter().any(|it| it.name == "streams/1.track");
+    assert_eq!(keeps_packets, folder.join("streams/1.track").exists());
+    drop((engine, small));
+    Some(manifest)
+}
+
+#[test]
+fn past_the_critical_watermark_stop_new_keeps_all_of_what_runs() {
+    let Some(manifest) = publish_on_a_critical_disk((33_300, 33_399), "stop-new") else {
+        return;
+    };
+    assert_eq!(manifest.flags, Vec::<String>::new());
+    assert!(manifest.files.iter().any(|it| it.name == "streams/1.track"));
+}
+
+#[test]
+fn past_the_critical_watermark_packets_may_go_first_and_the_manifest_says_so() {
+    let Some(manifest) = publish_on_a_critical_disk((33_400, 33_499), "drop-packets-first") else {
+        return;
+    };
+    assert_eq!(manifest.flags, ["packets_not_kept"]);
+    assert!(!manifest.files.iter().any(|it| it.name == "streams/1.track"));
+}
+
+#[test]
+fn a_disk_that_fails_is_tried_again_and_the_manifest_says_so() {
+    if !Mount::enter() {
+        return;
+    }
+    let Some(mut engine) = Engine::prepare(33_500, 33_599, "") else {
+        return;
+    };
+    let Some(disk) = Mount::broken(engine.root(), "20m") else {
+        return;
+    };
+    let dir = format!("dir = \"{}/recordings\"", engine.root().display());
+    let there = format!("dir = \"{}/recordings\"", disk.path.display());
+    engine.change_settings(&dir, &there);
+    let log = engine.restart_with_log();
+    let link = engine.connect();
+    let wanted = recording(&[33_500]);
+    start(&link, &wanted);
+    let mut sender = Sender::new(33_500);
+    sender.send(20);
+    // Takes what room there is behind the disk.
+    let _ = fs::write(disk.path.join("filler"), vec![1; 64 * 1024 * 1024]);
+    sender.send(20);
+    wait_until("the engine feels it", || {
+        fs::read_to_string(&log).unwrap().contains("Input/output")
+    });
+    sender.send(20);
+    Mount::heal(engine.root());
+    link.send(&ToEngine::Recording(ended(&wanted)));
+    let (folder, manifest) = link.wait_published(wanted.id);
+    let stream = &manifest.streams[0];
+    assert_eq!((stream.packets, stream.lost), (60, 0), "{stream:?}");
+    let samples = support::channel(&folder, 0);
+    assert_eq!(support::count_in_place(&samples, 0..60), 60);
+    assert_eq!(manifest.flags, ["disk_trouble", "warnings"]);
+    let warnings = &manifest.call.warnings;
+    assert!(
+        warnings.iter().any(|it| it.text.contains("Input/output")),
+        "{warnings:?}"
+    );
+    drop((engine, disk));
 }
