@@ -99,6 +99,8 @@ pub enum EndReason {
     EngineRecovered,
     /// The disk or the system failed.
     Failure,
+    /// Another node goes on with the call, in a part of its own.
+    TakenOver,
 }
 
 /// One file of the recording, by its name relative to the recording's folder.

@@ -165,6 +165,35 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The password of the store and the authorities of its servers, where the settings name them.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or everybody may read the password.
+    pub fn read_store(&self) -> Result<(String, Vec<u8>), SettingsError> {
+        let (mut reader, raw, redis) = (Reader::new(self), &self.raw.store, &self.store.redis);
+        let password = redis.password_file.as_ref().and_then(|path| {
+            reader.read(
+                "store.password_file",
+                &raw.password_file,
+                path,
+                Audience::Few,
+            )
+        });
+        let authorities = redis
+            .tls_ca
+            .as_ref()
+            .and_then(|path| reader.read("store.tls_ca", &raw.tls_ca, path, Audience::All));
+        SettingsError::unless_none(reader.checker.into_problems())?;
+        let password = String::from_utf8_lossy(&password.unwrap_or_default()).into_owned();
+        Ok((
+            password.trim_end().to_owned(),
+            authorities.unwrap_or_default(),
+        ))
+    }
+}
+
 /// Reads files and collects what is wrong with them.
 struct Reader<'a> {
     settings: &'a Settings,

@@ -43,7 +43,7 @@ pub use settings::{
     Settings, Sip, SipLimits, SipListen, SipTransport, SourcePolicy, Srtp, SrtpPreference,
     StunServer, Tls, UnknownPeers, WhenCritical,
 };
-pub use store::{Store, StoreKind, WhenAway};
+pub use store::{Redis, RedisMode, Store, StoreKind, WhenAway};
 
 /// The shipped settings file: every key with its default and one comment.
 pub const DEFAULT_FILE: &str = include_str!("../../../config/holdfast.toml");

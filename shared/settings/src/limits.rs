@@ -25,6 +25,14 @@ pub const NODE_NAME_LENGTH_MAX: usize = 63;
 /// lifelines have two more.
 pub const SOCKET_PATH_LENGTH_MAX: usize = 105;
 
+/// Servers of a store that are asked first.
+pub const STORE_SERVERS_MAX: usize = 16;
+/// Characters of a name within the store.
+pub const STORE_NAME_LENGTH_MAX: usize = 64;
+/// How long a node is taken for alive: it says so three times within. Shorter, and a pause of the
+/// store is taken for a death; longer, and a call waits for its next node.
+pub const STORE_LEASE: RangeInclusive<Duration> = ms(500)..=seconds(60);
+
 /// Listening addresses of SIP: one task each.
 pub const LISTEN_COUNT_MAX: usize = 16;
 /// Calls at a time.

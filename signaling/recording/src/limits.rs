@@ -44,6 +44,12 @@ const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
 /// that waits for it is refused.
 pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// INVITEs at a time whose dialog is looked for among those of other nodes.
+pub const SEARCHES_MAX: usize = 1_024;
+
+/// How long a timer of a call is put off while this node may have lost it to another one.
+pub const CUT_OFF_RETRY: Duration = Duration::from_secs(5);
+
 /// How long the ports of a replaced dialog stay open after its BYE is answered.
 pub const REPLACED_LINGER: Duration = Duration::from_millis(500);
 

@@ -8,6 +8,8 @@ use holdfast_control::status::{Question, Reply};
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::stream::BrokenStream;
 use holdfast_sip::{Flow, FlowInfo, Transport};
+use holdfast_store::Row;
+use holdfast_units::RecordingId;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -56,6 +58,12 @@ pub enum Incoming {
     EngineGone,
     /// Every state of a call up to this ticket is durable.
     Saved(u64),
+    /// Another node has these calls.
+    Taken(Vec<RecordingId>),
+    /// These calls were another node's.
+    Adopted(Vec<Row>),
+    /// The call of the dialog that was asked for.
+    Found(u64, Option<Row>),
     /// The state of calls cannot be saved, and why.
     StoreAway(String),
     /// It can again.

@@ -158,6 +158,12 @@ fn log(notice: &Notice) {
         Notice::CallReplaced { recording } => {
             info!(%recording, "another dialog goes on with the call");
         }
+        Notice::CallTaken { recording, call_id } => {
+            warn!(%recording, call_id, "another node goes on with the call");
+        }
+        Notice::CallAdopted { recording } => {
+            warn!(%recording, "goes on with a call of another node");
+        }
         Notice::ChangeRefused {
             recording,
             status,

@@ -77,6 +77,7 @@ pub fn of(
             holdfast_settings::SameSession::Join => SameSession::Join,
             holdfast_settings::SameSession::New => SameSession::New,
         },
+        shares_calls: settings.store.kind == StoreKind::Redis,
         when_store_away: when_store_away(&settings.store),
         ..base
     }
@@ -85,8 +86,8 @@ pub fn of(
 const fn when_store_away(store: &Store) -> Option<WhenStoreAway> {
     match (store.kind, store.when_away) {
         (StoreKind::Memory, _) => None,
-        (StoreKind::Sqlite, WhenAway::Accept) => Some(WhenStoreAway::Accept),
-        (StoreKind::Sqlite, WhenAway::Refuse) => Some(WhenStoreAway::Refuse),
+        (StoreKind::Sqlite | StoreKind::Redis, WhenAway::Accept) => Some(WhenStoreAway::Accept),
+        (StoreKind::Sqlite | StoreKind::Redis, WhenAway::Refuse) => Some(WhenStoreAway::Refuse),
     }
 }
 

@@ -356,6 +356,18 @@ impl Server {
                 self.recorder.handle_engine(now, wall, message);
             }
             Incoming::Saved(ticket) => self.recorder.handle_saved(now, wall, ticket),
+            Incoming::Taken(recordings) => self.recorder.handle_taken(now, wall, &recordings),
+            Incoming::Adopted(rows) => {
+                if let Some(store) = &self.store {
+                    keeping::adopt(store, self.clock, &mut self.recorder, &rows);
+                }
+            }
+            Incoming::Found(number, row) => {
+                let store = self.store.as_ref();
+                let state = store.and_then(|store| store.open(row.as_ref()?).ok());
+                let state = state.as_ref().map(|state| state.as_slice());
+                self.recorder.handle_found(now, wall, number, state);
+            }
             Incoming::StoreAway(why) => {
                 error!(why, "the state of calls cannot be saved");
                 self.watch.handle_store_away(why);
@@ -396,6 +408,11 @@ impl Server {
                 Output::Save(saving) => {
                     if let Some(store) = &self.store {
                         store.save(saving);
+                    }
+                }
+                Output::Find { number, dialog } => {
+                    if let Some(store) = &self.store {
+                        store.find(number, dialog);
                     }
                 }
                 Output::Unsave(recording) => {

@@ -1,6 +1,7 @@
 //! What a home of states does.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use holdfast_units::RecordingId;
 
@@ -9,10 +10,30 @@ use holdfast_units::RecordingId;
 pub struct Row {
     /// Its recording.
     pub recording: RecordingId,
-    /// Call-ID, our tag and the peer's tag of its dialog, where it has one.
-    pub dialog: Option<(String, String, String)>,
+    /// Its dialog, where it has one.
+    pub dialog: Option<Dialog>,
+    /// Whether it was another node's, whoever that is and whatever it says.
+    pub is_adopted: bool,
     /// The state, whatever it means.
     pub state: Vec<u8>,
+}
+
+/// By what a call is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialog {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub local_tag: String,
+    /// The peer's tag.
+    pub remote_tag: String,
+}
+
+impl Dialog {
+    /// One text for all three; none of them has a line feed.
+    pub fn key(&self) -> String {
+        format!("{}\n{}\n{}", self.call_id, self.local_tag, self.remote_tag)
+    }
 }
 
 /// One change of what is kept.
@@ -53,21 +74,52 @@ pub enum StoreError {
         /// What it says.
         source: rusqlite::Error,
     },
+    /// The server cannot be reached, or refuses.
+    #[error("the Redis server")]
+    Redis {
+        /// What it says.
+        source: redis::RedisError,
+    },
 }
 
 /// Keeps states. It may block, in a thread of its own.
 pub trait Home: Send {
-    /// All that is kept, in the order of the recordings.
+    /// All that is kept of this node's calls, in the order of the recordings.
     ///
     /// # Errors
     ///
     /// It cannot be read.
     fn load(&mut self) -> Result<Vec<Row>, StoreError>;
 
-    /// Makes changes durable: all of them or none.
+    /// Makes changes durable. Gives those that are not, because another node has the call now.
     ///
     /// # Errors
     ///
     /// They are not durable; whether they are kept is not known.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<RecordingId>, StoreError>;
+
+    /// How often [`Home::tend`] is to be called; `None`: never.
+    fn pace(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Says that this node lives. Gives the calls of another one that does not, and are this one's
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// Nobody could be told.
+    fn tend(&mut self) -> Result<Vec<Row>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The call of a dialog, whichever node has it; it stays that node's.
+    ///
+    /// # Errors
+    ///
+    /// Nobody could be asked.
+    fn find(&mut self, dialog: &Dialog) -> Result<Option<Row>, StoreError> {
+        let _ = dialog;
+        Ok(None)
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use holdfast_units::RecordingId;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::home::{Change, Home, Row, StoreError};
+use crate::home::{Change, Dialog, Home, Row, StoreError};
 use crate::limits::{BUSY_TIMEOUT, CHECKPOINT_PAGES};
 
 /// See the module's documentation.
@@ -62,12 +62,14 @@ impl Home for Sqlite {
         load(&self.connection).map_err(|source| fault(&self.path, source))
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<RecordingId>, StoreError> {
         let committed = self.connection.transaction().and_then(|transaction| {
             apply(&transaction, changes)?;
             transaction.commit()
         });
-        committed.map_err(|source| fault(&self.path, source))
+        committed
+            .map(|()| Vec::new())
+            .map_err(|source| fault(&self.path, source))
     }
 }
 
@@ -92,12 +94,17 @@ fn load(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
         let recording: [u8; 16] = row.get(0)?;
         let part = |index| row.get::<_, Option<String>>(index);
         let dialog = match (part(1)?, part(2)?, part(3)?) {
-            (Some(call_id), Some(local), Some(remote)) => Some((call_id, local, remote)),
+            (Some(call_id), Some(local_tag), Some(remote_tag)) => Some(Dialog {
+                call_id,
+                local_tag,
+                remote_tag,
+            }),
             _ => None,
         };
         Ok(Row {
             recording: RecordingId::from_bytes(recording),
             dialog,
+            is_adopted: false,
             state: row.get(4)?,
         })
     })?;
@@ -116,9 +123,9 @@ fn apply(transaction: &Transaction<'_>, changes: &[Change]) -> rusqlite::Result<
                 let dialog = row.dialog.as_ref();
                 put.execute(params![
                     row.recording.to_bytes(),
-                    dialog.map(|(call_id, _, _)| call_id),
-                    dialog.map(|(_, local, _)| local),
-                    dialog.map(|(_, _, remote)| remote),
+                    dialog.map(|dialog| &dialog.call_id),
+                    dialog.map(|dialog| &dialog.local_tag),
+                    dialog.map(|dialog| &dialog.remote_tag),
                     row.state,
                 ])?;
             }

@@ -16,7 +16,7 @@ impl Home for Moody {
         Ok(Vec::new())
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<RecordingId>, StoreError> {
         let (failures, committed) = &mut *self.0.lock().unwrap();
         if *failures > 0 {
             *failures -= 1;
@@ -26,7 +26,7 @@ impl Home for Moody {
             });
         }
         committed.extend_from_slice(changes);
-        Ok(())
+        Ok(Vec::new())
     }
 }
 
@@ -51,6 +51,7 @@ fn it_is_told_once_and_again_when_it_saves_and_no_removal_is_forgotten() {
     let row = Row {
         recording: RecordingId::from_bytes([2; 16]),
         dialog: None,
+        is_adopted: false,
         state: vec![7],
     };
     // Handed over while it is away: it will be again.

@@ -3,14 +3,19 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::channel;
 
-use holdfast_store::{Change, Home as _, Keeper, Report, Row, Sqlite, StoreError};
+use holdfast_store::{Change, Dialog, Home as _, Keeper, Report, Row, Sqlite, StoreError};
 use holdfast_units::RecordingId;
 
 fn row(number: u8, state: &str) -> Row {
     let text = |what: &str| format!("{what}-{number}");
     Row {
         recording: RecordingId::from_bytes([number; 16]),
-        dialog: (number != 3).then(|| (text("call"), text("ours"), text("theirs"))),
+        dialog: (number != 3).then(|| Dialog {
+            call_id: text("call"),
+            local_tag: text("ours"),
+            remote_tag: text("theirs"),
+        }),
+        is_adopted: false,
         state: state.as_bytes().to_vec(),
     }
 }

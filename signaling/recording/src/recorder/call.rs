@@ -54,6 +54,8 @@ pub(super) struct Call {
     pub(super) lingering: Vec<(Stream, Option<Encryption>)>,
     /// Dialogs that were replaced, the first one first.
     pub(super) formers: Vec<FormerDialog>,
+    /// Another node's, as long as the INVITE that takes the place of its dialog is not answered.
+    pub(super) is_provisional: bool,
     /// Whether the store has any state of it.
     pub(super) is_saved: bool,
 }

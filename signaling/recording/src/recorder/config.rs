@@ -60,6 +60,8 @@ pub struct RecorderConfig {
     /// What becomes of new calls while there is no store for the dialogs; `None`: they are not saved at
     /// all.
     pub when_store_away: Option<WhenStoreAway>,
+    /// Whether other nodes may go on with the calls of this one, and this one with theirs.
+    pub shares_calls: bool,
     /// What an INVITE is that speaks of a session which is being recorded, without Replaces.
     pub same_session: SameSession,
 }
@@ -90,6 +92,7 @@ impl Default for RecorderConfig {
             media_address: None,
             port_quarantine: Duration::from_secs(5),
             when_store_away: None,
+            shares_calls: false,
             same_session: SameSession::default(),
         }
     }

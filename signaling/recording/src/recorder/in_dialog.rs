@@ -351,6 +351,10 @@ impl Recorder {
         }
         call.sync.is_dirty = true;
         self.deadlines.stop(id, Timer::Engine);
+        if call.is_provisional {
+            // It stays with the node that has it.
+            return self.give_up(now, id, EndReason::Failure);
+        }
         self.push(id);
     }
 

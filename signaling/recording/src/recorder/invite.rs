@@ -81,6 +81,7 @@ impl Recorder {
             self.roll_back(now, id);
             return self.go_on(now, id);
         }
+        self.searches.forget(tx);
         for call in self.calls.values_mut() {
             call.queue.retain(|waiting| waiting.tx != tx);
         }
@@ -266,6 +267,7 @@ impl Recorder {
             queue: VecDeque::new(),
             lingering: Vec::new(),
             formers: Vec::new(),
+            is_provisional: false,
             is_saved: false,
         }
     }
@@ -284,7 +286,7 @@ impl Recorder {
         self.push(id);
     }
 
-    fn refuse_invite(&mut self, now: Now, invite: &InDialog, refusal: Refusal) {
+    pub(super) fn refuse_invite(&mut self, now: Now, invite: &InDialog, refusal: Refusal) {
         let status = refusal.reply.status;
         *self.statistics.refused.entry(status.code()).or_default() += 1;
         // Where it fails, a CANCEL was quicker.

@@ -43,6 +43,8 @@ pub struct Saving {
     pub recording: RecordingId,
     /// Its dialog, by which others find it.
     pub dialog: Option<DialogKey>,
+    /// Whether it is taken from another node by this.
+    pub is_adopted: bool,
     /// The state.
     pub bytes: Vec<u8>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Keeping {
     first: BTreeMap<RecordingId, (ServerTx, DialogId)>,
     /// What waits for the store, in the order of its tickets.
     waiting: VecDeque<Waiting>,
+    /// Taken from another node with their next state.
+    adopted: BTreeSet<RecordingId>,
     /// Removed while the store was away.
     removed: BTreeSet<RecordingId>,
     ticket: u64,
@@ -83,6 +87,7 @@ impl Keeping {
             held: BTreeMap::new(),
             first: BTreeMap::new(),
             waiting: VecDeque::new(),
+            adopted: BTreeSet::new(),
             removed: BTreeSet::new(),
             ticket: 0,
         }
@@ -107,6 +112,27 @@ impl Keeping {
         }
     }
 
+    /// Whether calls are saved, and the store is not there.
+    pub(super) const fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// The next state of a call takes it from another node.
+    pub(super) fn note_adopted(&mut self, id: RecordingId) {
+        self.adopted.insert(id);
+    }
+
+    /// What was to be sent in a call is not sent.
+    pub(super) fn drop_waiting(&mut self, id: RecordingId) {
+        self.touched.remove(&id);
+        self.held.remove(&id);
+        for waiting in &mut self.waiting {
+            if waiting.recording == id {
+                waiting.outputs.clear();
+            }
+        }
+    }
+
     /// When the store should have answered.
     pub(super) fn poll_timeout(&self) -> Option<MonoTime> {
         let oldest = self.waiting.front().filter(|_| !self.is_away);
@@ -127,7 +153,14 @@ impl Recorder {
         bytes: &[u8],
     ) -> Result<RecordingId, RestoreError> {
         let now = Now { mono: now, wall };
-        let mut saved = saved::read(bytes)?;
+        let saved = saved::read(bytes)?;
+        let id = saved.id;
+        self.take_up(now, saved);
+        Ok(id)
+    }
+
+    /// The call with its dialog and its timers.
+    pub(super) fn take_up(&mut self, now: Now, mut saved: SavedCall) {
         let (id, since) = (saved.id, saved.age(now));
         let sender = Sender {
             peer: saved
@@ -170,7 +203,6 @@ impl Recorder {
         } else if let Some(dialog) = dialog {
             self.say_bye(now, dialog, "the recording has ended");
         }
-        Ok(id)
     }
 
     /// Everything up to this ticket is durable.
@@ -338,6 +370,7 @@ impl Recorder {
             ticket: self.keeping.ticket,
             recording: id,
             dialog: key,
+            is_adopted: self.keeping.adopted.remove(&id),
             bytes,
         })
     }
@@ -372,7 +405,7 @@ impl Recorder {
 fn is_to_be_saved(call: &Call) -> bool {
     match call.stage {
         Stage::Opening(_) => false,
-        Stage::Up(_) => true,
+        Stage::Up(_) => !call.is_provisional,
         Stage::Ended { .. } => call.is_saved,
     }
 }

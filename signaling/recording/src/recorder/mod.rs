@@ -18,6 +18,7 @@ mod documents;
 mod ending;
 mod engine;
 mod facts;
+mod handover;
 mod in_dialog;
 mod invite;
 mod keeping;
@@ -59,6 +60,7 @@ use call::Call;
 use deadlines::Deadlines;
 use engine::Link;
 use facts::StreamIds;
+use handover::Searches;
 use keeping::Keeping;
 
 /// The call logic of a session recording server.
@@ -82,6 +84,7 @@ pub struct Recorder {
     orphans: BTreeMap<RecordingId, Vec<u16>>,
     deadlines: Deadlines,
     keeping: Keeping,
+    searches: Searches,
     stream_ids: StreamIds,
     /// The id of the last session description of ours.
     sdp_session: u64,
@@ -149,6 +152,7 @@ impl Recorder {
             orphans: BTreeMap::new(),
             deadlines: Deadlines::default(),
             keeping: Keeping::new(config.when_store_away),
+            searches: Searches::default(),
             stream_ids: StreamIds::new(started, u16::from_le_bytes([a, b])),
             // As RFC 8866 §5.2 suggests: seconds since 1900.
             sdp_session: started.unix_seconds().wrapping_add(NTP_OFFSET_SECONDS),

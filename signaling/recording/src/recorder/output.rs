@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use holdfast_control::{RefusalReason, ToEngine, Unwilling};
 use holdfast_manifest::EndReason;
+use holdfast_sip::dialog::DialogKey;
 use holdfast_sip::endpoint::{MalformedFault, Owner};
 use holdfast_sip::{Bytes, Flow, Status, Target};
 use holdfast_units::RecordingId;
@@ -31,6 +32,14 @@ pub enum Output {
     Engine(ToEngine),
     /// Make the state of a call durable, and say so ([`Recorder::handle_saved`](super::Recorder::handle_saved)).
     Save(Saving),
+    /// Look for the call of a dialog among those of all nodes, and say so
+    /// ([`Recorder::handle_found`](super::Recorder::handle_found)).
+    Find {
+        /// To be told back.
+        number: u64,
+        /// The dialog.
+        dialog: DialogKey,
+    },
     /// The state of a call is not needed any more.
     Unsave(RecordingId),
     /// Something for the log.
@@ -100,6 +109,18 @@ pub enum Notice {
     },
     /// Another dialog took the place of a call's.
     CallReplaced {
+        /// Its recording.
+        recording: RecordingId,
+    },
+    /// Another node has a call of this one: nothing more is said in it here.
+    CallTaken {
+        /// Its recording.
+        recording: RecordingId,
+        /// Call-ID.
+        call_id: String,
+    },
+    /// A call of another node goes on here.
+    CallAdopted {
         /// Its recording.
         recording: RecordingId,
     },

@@ -65,7 +65,14 @@ impl Recorder {
         let named = named.filter(|_| !invite.request.headers().has("Join"));
         // RFC 3891 §3: "exactly one to-tag and one from-tag"; "contradictory" with Join.
         let named = named.ok_or_else(|| refused(Status::BAD_REQUEST, "a broken Replaces"))?;
-        let (dialog, id) = self.find_replaced(&named)?;
+        let found = self.find_replaced(&named);
+        if let Err(refusal) = &found
+            && refusal.reply.status == Status::NO_SUCH_DIALOG
+            && self.search(invite, marks, &named)
+        {
+            return Ok(());
+        }
+        let (dialog, id) = found?;
         if !self.may_replace(id, dialog, invite) {
             return Err(refused(Status::FORBIDDEN, "the call is another peer's"));
         }
@@ -261,6 +268,9 @@ impl Recorder {
         call.knows_siprec = takeover.knows_siprec;
         call.asking = takeover.asking;
         call.address = takeover.address;
+        if std::mem::take(&mut call.is_provisional) {
+            self.keeping.note_adopted(id);
+        }
         self.notice(Notice::CallReplaced { recording: id });
         for request in waiting {
             let reply = Reply::new(Status::NO_SUCH_DIALOG);
@@ -300,14 +310,14 @@ fn are_strangers(call: &super::call::Call, content: &Content) -> bool {
             .all(|session| known.session(&session.id).is_none())
 }
 
-fn refused(status: Status, why: &'static str) -> Refusal {
+pub(super) fn refused(status: Status, why: &'static str) -> Refusal {
     Refusal::new(Reply::new(status), RefusedBecause::Replaces(why))
 }
 
-fn busy() -> Status {
+pub(super) fn busy() -> Status {
     Status::new(486).unwrap_or(Status::FORBIDDEN)
 }
 
-fn declined() -> Status {
+pub(super) fn declined() -> Status {
     Status::new(603).unwrap_or(Status::FORBIDDEN)
 }

@@ -232,8 +232,14 @@ impl SavedCall {
             queue: VecDeque::new(),
             lingering: Vec::new(),
             formers: self.formers,
+            is_provisional: false,
             is_saved: true,
         }
+    }
+
+    /// Whether it is a call that has ended.
+    pub(super) const fn is_over(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// How long ago it was saved, by a clock that may have been set since.

@@ -7,9 +7,15 @@ use super::deadlines::Timer;
 use super::output::{Notice, RefusedBecause};
 use super::session_timer::SessionTimer;
 use super::{Now, Recorder};
+use crate::limits::CUT_OFF_RETRY;
 
 impl Recorder {
     pub(super) fn expire(&mut self, now: Now, id: RecordingId, timer: Timer) {
+        let asks_peer = matches!(timer, Timer::Refresh | Timer::Expiry | Timer::Duration);
+        if asks_peer && self.config.shares_calls && self.keeping.is_away() {
+            // Another node may have the call by now: nobody is told anything of one's own accord.
+            return self.deadlines.set(id, timer, now.mono + CUT_OFF_RETRY);
+        }
         match timer {
             Timer::Engine => {
                 self.notice(Notice::EngineSilent { recording: id });

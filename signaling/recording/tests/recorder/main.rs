@@ -29,5 +29,6 @@ mod shutdown;
 mod snapshot;
 mod store_away;
 mod streams_added_and_removed;
+mod two_nodes;
 mod update_with_metadata;
 mod vendors;

@@ -7,6 +7,7 @@ use holdfast_control::{FromEngine, ToEngine};
 use holdfast_recording::recorder::{
     Notice, Output, Recorder, RecorderConfig, Saving, WhenStoreAway,
 };
+use holdfast_sip::dialog::DialogKey;
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::{Entropy, Flow, FlowInfo, Message, Response, Transport};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
@@ -70,6 +71,7 @@ pub struct World {
     pub notices: Vec<Notice>,
     pub closed: Vec<Flow>,
     pub store: Store,
+    pub searched: Vec<(u64, DialogKey)>,
     config: RecorderConfig,
     /// Answers to damaged requests repeat the damage.
     pub takes_damage: bool,
@@ -122,6 +124,7 @@ impl World {
         Self {
             recorder: Recorder::new(config.clone(), Box::new(Rng(seed)), started),
             store: Store::default(),
+            searched: Vec::new(),
             config,
             engine: Engine::new(),
             now: MonoTime::ZERO,
@@ -159,6 +162,7 @@ impl World {
                         self.recorder.handle_saved(self.now, self.wall(), ticket);
                     }
                 }
+                Output::Find { number, dialog } => self.searched.push((number, dialog)),
                 Output::Unsave(recording) => drop(self.store.states.remove(&recording)),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Engine(message) => {

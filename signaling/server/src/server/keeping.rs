@@ -3,14 +3,20 @@
 //! A state is sealed with the node's key before it goes anywhere: it says who talks to whom, and has
 //! the keys of their streams. It opens as the state of its own recording and of none else.
 
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::time::Instant;
 
 use holdfast_recording::recorder::{Recorder, Saving};
-use holdfast_seal::{NONCE_SIZE, NodeKeys};
-use holdfast_settings::{Settings, Store as StoreSettings, StoreKind};
+use holdfast_seal::{NONCE_SIZE, NodeKeys, OpenError};
+use holdfast_settings::{Settings, StoreKind};
 use holdfast_sip::Entropy as _;
-use holdfast_store::{Home, Keeper, Report, Row, Sqlite, StoreError};
+use holdfast_sip::dialog::DialogKey;
+use holdfast_store::{
+    Dialog, Home, Keeper, Redis, RedisConfig, RedisMode, Report, Row, Sqlite, StoreError,
+};
 use holdfast_units::RecordingId;
+use nix::ifaddrs::getifaddrs;
 use tokio::sync::mpsc::Sender;
 use tracing::{error, info};
 
@@ -34,12 +40,24 @@ impl Store {
         let context = saving.recording.to_bytes();
         let row = Row {
             recording: saving.recording,
-            dialog: saving
-                .dialog
-                .map(|key| (key.call_id, key.local_tag, key.remote_tag)),
+            dialog: saving.dialog.map(dialog_of),
+            is_adopted: saving.is_adopted,
             state: self.keys.seal(&nonce, &context, &saving.bytes),
         };
         self.keeper.put(saving.ticket, row);
+    }
+
+    /// Asks for the call of a dialog.
+    pub(super) fn find(&self, number: u64, dialog: DialogKey) {
+        self.keeper.find(number, dialog_of(dialog));
+    }
+
+    /// The state in a row.
+    pub(super) fn open(
+        &self,
+        row: &Row,
+    ) -> Result<impl Deref<Target = Vec<u8>> + use<>, OpenError> {
+        self.keys.open(&row.recording.to_bytes(), &row.state)
     }
 
     /// Has it removed.
@@ -56,7 +74,7 @@ pub(super) fn open(
     recorder: &mut Recorder,
     inbox: Sender<Incoming>,
 ) -> Result<Option<Store>, StartError> {
-    let Some(mut home) = home(&settings.store)? else {
+    let Some(mut home) = home(settings)? else {
         return Ok(None);
     };
     let keys = holdfast_seal::load_or_create(&settings.node.key_file)?;
@@ -64,6 +82,9 @@ pub(super) fn open(
     let report = move |report| {
         let incoming = match report {
             Report::Saved(ticket) => Incoming::Saved(ticket),
+            Report::Taken(recordings) => Incoming::Taken(recordings),
+            Report::Adopted(rows) => Incoming::Adopted(rows),
+            Report::Found(number, row) => Incoming::Found(number, row),
             Report::Away(error) => Incoming::StoreAway(chain(&error)),
             Report::Back => Incoming::StoreBack,
         };
@@ -73,11 +94,51 @@ pub(super) fn open(
     Ok(Some(Store { keeper, keys }))
 }
 
-fn home(settings: &StoreSettings) -> Result<Option<Box<dyn Home>>, StoreError> {
-    Ok(match settings.kind {
-        StoreKind::Sqlite => Some(Box::new(Sqlite::open(&settings.path)?)),
+fn home(settings: &Settings) -> Result<Option<Box<dyn Home>>, StartError> {
+    let store = &settings.store;
+    Ok(match store.kind {
+        StoreKind::Sqlite => Some(Box::new(Sqlite::open(&store.path)?)),
+        StoreKind::Redis => {
+            let (password, authorities) = settings.read_store()?;
+            let config = redis(settings, password, authorities);
+            let address = store.redis.takeover_address;
+            let may_adopt = move || address.is_some_and(is_here);
+            Some(Box::new(Redis::open(config, may_adopt)?))
+        }
         StoreKind::Memory => None,
     })
+}
+
+fn redis(settings: &Settings, password: String, authorities: Vec<u8>) -> RedisConfig {
+    let redis = &settings.store.redis;
+    RedisConfig {
+        servers: redis.servers.clone(),
+        mode: match redis.mode {
+            holdfast_settings::RedisMode::Standalone => RedisMode::Standalone,
+            holdfast_settings::RedisMode::Sentinel => RedisMode::Sentinel(redis.master.clone()),
+            holdfast_settings::RedisMode::Cluster => RedisMode::Cluster,
+        },
+        tls: redis.tls.then_some(authorities),
+        user: redis.user.clone(),
+        password,
+        prefix: redis.prefix.clone(),
+        node: settings.node.name.clone(),
+        lease: redis.lease,
+    }
+}
+
+/// Whether an interface of this machine has the address.
+fn is_here(address: IpAddr) -> bool {
+    let Ok(interfaces) = getifaddrs() else {
+        return false;
+    };
+    interfaces
+        .filter_map(|interface| interface.address)
+        .any(|known| {
+            let v4 = known.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            let v6 = || known.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+            v4.or_else(v6) == Some(address)
+        })
 }
 
 /// One that cannot be read stays where it is: perhaps newer code reads it.
@@ -115,4 +176,29 @@ fn restore(
         );
     }
     Ok(())
+}
+
+/// Goes on with the calls of a node that is dead.
+pub(super) fn adopt(store: &Store, clock: Clock, recorder: &mut Recorder, rows: &[Row]) {
+    for row in rows {
+        let recording = row.recording;
+        let outcome = match store.open(row) {
+            Ok(state) => recorder
+                .adopt(clock.now(), clock.wall(), &state)
+                .map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
+        };
+        if let Err(error) = outcome {
+            error!(%recording, error, "a call of another node cannot be taken up");
+        }
+    }
+    info!(calls = rows.len(), "goes on with the calls of another node");
+}
+
+fn dialog_of(key: DialogKey) -> Dialog {
+    Dialog {
+        call_id: key.call_id,
+        local_tag: key.local_tag,
+        remote_tag: key.remote_tag,
+    }
 }

@@ -222,6 +222,9 @@ impl Endpoint {
         if let Some(entry) = self.dialogs.remove(&id) {
             self.deadlines.set(TimerKey::Dialog(id), None);
             self.dialog_by_key.remove(&entry.dialog.key);
+            for client in entry.clients {
+                self.forget_client(client);
+            }
         }
     }
 

@@ -197,6 +197,12 @@ impl Endpoint {
         self.transmit(target, bytes, Owner::Stateless);
     }
 
+    /// Lets go of a dialog that another process has now: it has not ended, so nobody is told that it
+    /// has, then or later. `DialogGone` does not follow.
+    pub fn disown_dialog(&mut self, id: DialogId) {
+        self.forget_dialog(id);
+    }
+
     /// Notes a final answer in a dialog, should its request come again to another process.
     pub(super) fn note_answer(&mut self, now: MonoTime, tx: ServerTx, response: Bytes) {
         let Some(server) = self.servers.get(&tx) else {
