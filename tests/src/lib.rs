@@ -22,6 +22,7 @@ pub mod rtp;
 pub mod samples;
 pub mod script;
 pub mod search;
+pub mod secure;
 pub mod shared;
 pub mod srtp;
 pub mod system;

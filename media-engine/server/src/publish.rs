@@ -304,7 +304,7 @@ impl Publisher {
     fn manifest(
         &self,
         (recording, part): (&Recording, u32),
-        call: Call,
+        mut call: Call,
         plan: &RenderPlan,
         tracks: &[Track],
         (files, mut flags): (Vec<holdfast_manifest::File>, Vec<String>),
@@ -320,10 +320,14 @@ impl Publisher {
                 stream.m_line = Some(u32::from(wanted.media_line));
                 stream.media.clone_from(&wanted.media);
                 stream.codecs.clone_from(&wanted.codecs);
+                stream.srtp = wanted.srtp.as_ref().map(|it| it.suite.name().to_owned());
             }
             report.fill(&mut stream);
             stream
         });
+        let streams: Vec<holdfast_manifest::Stream> = streams.collect();
+        call.warnings
+            .extend(streams.iter().filter_map(not_authentic));
         let end_reason = match recording.life {
             Life::Ended { reason, .. } => reason,
             Life::Active => holdfast_manifest::EndReason::Failure,
@@ -349,7 +353,7 @@ impl Publisher {
             end_reason,
             duration_ms: plan.duration_ms(),
             call,
-            streams: streams.collect(),
+            streams,
             files,
             parts: Vec::new(),
             flags,
@@ -443,6 +447,27 @@ fn times(recording: &Recording, part: u32, tracks: &[Track]) -> RecordingTime {
         started: started.clamp(recording.started, ended),
         ended,
     }
+}
+
+/// What is to be known of a stream with packets that did not authenticate.
+fn not_authentic(stream: &holdfast_manifest::Stream) -> Option<Warning> {
+    let count = |reason| stream.refused.get(reason).copied().unwrap_or_default();
+    let failed = count("srtp_authentication") + count("srtp_unknown_key");
+    if failed == 0 {
+        return None;
+    }
+    let (number, suite) = (stream.number, stream.srtp.as_deref().unwrap_or_default());
+    let text = match stream.packets {
+        0 => format!(
+            "stream {number}: none of {failed} packets is authentic: the sender uses another key or \
+             suite than was agreed on ({suite})"
+        ),
+        _ => format!("stream {number}: {failed} packets are not authentic, and not in the audio"),
+    };
+    Some(Warning {
+        code: "srtp_not_authentic".to_owned(),
+        text,
+    })
 }
 
 /// SHA-256 of the final state of a recording.

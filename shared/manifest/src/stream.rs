@@ -26,6 +26,9 @@ pub struct Stream {
     /// Negotiated codecs by payload type.
     #[serde(default)]
     pub codecs: BTreeMap<u8, Codec>,
+    /// The suite that its packets were encrypted with, as SDP names it; absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<String>,
     /// Each change of direction.
     #[serde(default)]
     pub directions: Vec<DirectionChange>,
@@ -97,6 +100,7 @@ impl Stream {
             m_line: None,
             media: String::from("audio"),
             codecs: BTreeMap::new(),
+            srtp: None,
             directions: Vec::new(),
             local: Vec::new(),
             remote: Vec::new(),
