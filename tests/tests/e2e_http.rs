@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use holdfast_e2e::caller::Caller;
+use holdfast_e2e::certificates::Authority;
 use holdfast_e2e::http::Request;
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::system::{Options, System};
+use holdfast_e2e::tools::Tool;
 use holdfast_e2e::wait::{wait_for, wait_until};
 use holdfast_load::invite::Codec;
 
@@ -78,6 +80,16 @@ fn a_call_is_seen_in_the_metrics_paused_and_ended() {
     assert_eq!(
         (resumed.status, &resumed.json()["is_paused"]),
         (200, &false.into())
+    );
+    // Each line about the call bears its names, whoever caused it.
+    let log = system.signaling.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("an operator's command"));
+    let line = line.unwrap_or_else(|| panic!("no command in {log}"));
+    assert!(
+        line.contains(&call.call_id) && line.contains("peer=127.0.0.1:"),
+        "{line}"
     );
     let ended = Request::post(http, &format!("/api/calls/{id}/hangup")).send();
     assert_eq!(ended.status, 200);
@@ -203,4 +215,42 @@ fn beyond_the_loopback_a_token_is_demanded() {
     ] {
         assert!(said.contains(word), "no {word} in {said}");
     }
+}
+
+#[test]
+fn over_tls_with_a_certificate_of_its_own() {
+    let Some(curl) = Tool::find("curl") else {
+        return;
+    };
+    let authority = Authority::new("e2e");
+    let identity = authority.issue("localhost");
+    let options = Options::new()
+        .file("http.pem", &identity.certificate)
+        .file("http.key", &identity.key)
+        .file("ca.pem", &authority.pem)
+        .set_file("http", "certificate", "http.pem")
+        .set_file("http", "key", "http.key");
+    let system = System::start(&options);
+    let url = format!("https://localhost:{}/health", system.http().port());
+    let resolve = format!("localhost:{}:127.0.0.1", system.http().port());
+    let shared = [
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--resolve",
+        &resolve,
+        &url,
+    ];
+    let trusting = [&["--cacert", "ca.pem"], &shared[..]].concat();
+    let told = curl.output(system.root(), &trusting);
+    assert!(
+        told.contains("\"ready\"") && told.contains("http.certificate is valid"),
+        "{told}"
+    );
+    assert!(
+        !curl.run(system.root(), &shared).status.success(),
+        "an unknown authority"
+    );
+    // Without TLS nothing is told there.
+    assert!(Request::get(system.http(), "/health").try_send().is_none());
 }

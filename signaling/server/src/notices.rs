@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use holdfast_control::status::Status;
 use holdfast_recording::admission::Bucket;
-use holdfast_recording::recorder::{Notice, Statistics};
+use holdfast_recording::recorder::{CallName, Notice, Statistics};
 use holdfast_units::MonoTime;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, error_span, info, warn};
 
 use crate::limits::{PEER_LINES_BURST, PEER_LINES_PER_SECOND};
 
@@ -39,8 +39,8 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Logs one notice.
-    pub fn notice(&mut self, now: MonoTime, notice: &Notice) {
+    /// Logs one notice, with the names of its call where it does not say them itself.
+    pub fn notice(&mut self, now: MonoTime, notice: &Notice, call: Option<CallName<'_>>) {
         let by_peer = matches!(
             notice,
             Notice::InviteRefused { .. }
@@ -49,6 +49,11 @@ impl Log {
                 | Notice::ChangeRefused { .. }
         );
         if !by_peer || self.has_room(now) {
+            let span = call.map(|CallName { call_id, peer }| {
+                let peer = peer.map(tracing::field::display);
+                error_span!("call", call_id, peer)
+            });
+            let _within = span.as_ref().map(tracing::Span::enter);
             log(notice);
         }
     }

@@ -420,7 +420,10 @@ impl Server {
                         store.remove(recording);
                     }
                 }
-                Output::Notice(notice) => self.log.notice(self.clock.now(), &notice),
+                Output::Notice(notice) => {
+                    let call = self.recorder.name_of(&notice);
+                    self.log.notice(self.clock.now(), &notice, call);
+                }
             }
         }
     }

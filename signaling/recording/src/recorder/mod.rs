@@ -23,6 +23,7 @@ mod in_dialog;
 mod invite;
 mod keeping;
 mod marks;
+mod naming;
 mod operator;
 mod output;
 mod proposal;
@@ -47,6 +48,7 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 
 pub use config::RecorderConfig;
 pub use keeping::{Saving, WhenStoreAway};
+pub use naming::CallName;
 pub use output::{Notice, Output, RefusedBecause, Statistics};
 pub use replaces::SameSession;
 pub use saved::RestoreError;
