@@ -8,26 +8,39 @@ use serde_json::{Value, json};
 use crate::Verdict;
 use crate::error::{self, CommandError};
 use crate::text;
-use holdfast_catalogue::{Catalogue, Day, Entry};
+use holdfast_catalogue::{Catalogue, Day, Entry, Query};
+
+/// Which recordings are listed.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Those of one day alone.
+    pub day: Option<Day>,
+    /// The newest of these alone.
+    pub last: Option<usize>,
+    /// Those that this means.
+    pub query: Query,
+}
 
 /// Lists recordings in the order they began; those whose manifest does not read stand last.
 pub(crate) fn list(
     out: &mut dyn Write,
     catalogue: &Catalogue,
-    day: Option<Day>,
-    last: Option<usize>,
+    wanted: &Wanted,
     json: bool,
 ) -> Result<Verdict, CommandError> {
     let mut good = Vec::new();
     let mut broken = Vec::new();
-    for entry in catalogue.entries(day)? {
+    for entry in catalogue.entries(wanted.day)? {
         match entry.manifest() {
-            Ok(manifest) => good.push((manifest, entry)),
+            Ok(manifest) if wanted.query.means(&manifest) => good.push((manifest, entry)),
+            Ok(_) => {}
             Err(error) => broken.push((entry, error::chain(&error))),
         }
     }
     good.sort_by_key(|(manifest, entry)| (manifest.started, entry.id, entry.part));
-    let passed_over = last.map_or(0, |last| good.len().saturating_sub(last));
+    let passed_over = wanted
+        .last
+        .map_or(0, |last| good.len().saturating_sub(last));
     let shown = good.get(passed_over..).unwrap_or_default();
     if json {
         let mut rows: Vec<Value> = shown

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use holdfast_catalogue::Catalogue;
+use holdfast_catalogue::{Catalogue, Query};
 use holdfast_control::Stage;
 use holdfast_control::operator::Command as Ask;
 
@@ -174,6 +174,15 @@ enum RecordingsCommand {
         /// The newest N alone.
         #[arg(long, value_name = "N")]
         last: Option<usize>,
+        /// Those with this in the name or address of a participant, in whatever case.
+        #[arg(long, value_name = "TEXT")]
+        participant: Option<String>,
+        /// Those with a participant whose number ends so; what is no digit is passed over.
+        #[arg(long, value_name = "DIGITS")]
+        number: Option<String>,
+        /// The one with this Call-ID, or identifier that other systems know the call by.
+        #[arg(long, value_name = "ID")]
+        call_id: Option<String>,
     },
     /// Show what the manifest of one recording says, and how loud its channels are.
     Show {
@@ -265,7 +274,26 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         None => Catalogue::new(source.settings()?.recordings.dir),
     };
     match &recordings.command {
-        RecordingsCommand::List { day, last } => list::list(out, &catalogue, *day, *last, cli.json),
+        RecordingsCommand::List {
+            day,
+            last,
+            participant,
+            number,
+            call_id,
+        } => {
+            let query = Query {
+                participant: participant.clone(),
+                number: number.clone(),
+                call_id: call_id.clone(),
+                ..Query::default()
+            };
+            let wanted = list::Wanted {
+                day: *day,
+                last: *last,
+                query,
+            };
+            list::list(out, &catalogue, &wanted, cli.json)
+        }
         RecordingsCommand::Show { id } => show::show(out, &catalogue.find(id)?, cli.json),
         RecordingsCommand::Verify { id, .. } => {
             let entries = match id {

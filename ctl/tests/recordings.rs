@@ -330,3 +330,24 @@ fn track(port: u16) -> Vec<u8> {
     }
     file
 }
+
+#[test]
+fn list_finds_a_call_by_its_id() {
+    let sandbox = Sandbox::new();
+    for number in [1, 2] {
+        sandbox.publish(id(number), moment(0), &[]);
+    }
+    let call_id = format!("call-{}@example.com", id(2));
+    let found = sandbox.holdfast(&["recordings", "list", "--call-id", &call_id, "--json"]);
+    assert_eq!(found.status, 0, "{}", found.stderr);
+    let found: Value = serde_json::from_str(&found.stdout).unwrap();
+    let ids: Vec<&Value> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["id"])
+        .collect();
+    assert_eq!(ids, [&Value::from(id(2).to_string())]);
+    let none = sandbox.holdfast(&["recordings", "list", "--number", "999", "--json"]);
+    assert_eq!(none.stdout.trim(), "[]");
+}

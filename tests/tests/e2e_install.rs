@@ -1,10 +1,13 @@
 //! What `make install` lays down: complete, checked by the tools that read it, and taken away again.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use holdfast_e2e::process::binary;
+use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
+use holdfast_e2e::wait::PATIENCE;
 
 fn install(root: &Path, arguments: &[&str]) -> Output {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -100,4 +103,36 @@ fn what_deployment_needs_is_read_by_the_tools_it_is_for() {
     };
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     bash.output(&repository, &["scripts/lint-deploy"]);
+}
+
+/// What systemd hears of both processes: ready once each, alive again and again, and the end.
+#[test]
+fn a_supervisor_is_told_of_readiness_life_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let heard = UnixDatagram::bind(&path).unwrap();
+    heard.set_read_timeout(Some(PATIENCE)).unwrap();
+    let notify = format!("NOTIFY_SOCKET={}", path.display());
+    let options = Options::new().within(&["env", &notify, "WATCHDOG_USEC=600000"]);
+    let mut system = System::start(&options);
+    let hear = |word: &str, times: usize| {
+        let mut count = 0;
+        while count < times {
+            let mut buffer = [0; 512];
+            let size = heard
+                .recv(&mut buffer)
+                .unwrap_or_else(|_| panic!("no {word}"));
+            count += usize::from(String::from_utf8_lossy(&buffer[..size]).contains(word));
+        }
+    };
+    hear("READY=1", 2);
+    hear("WATCHDOG=1", 4);
+    system.signaling.ask_to_end();
+    hear("STOPPING=1", 1);
+    system.signaling.wait();
+    // The engine alone still lives.
+    hear("WATCHDOG=1", 2);
+    system.engine.ask_to_end();
+    hear("STOPPING=1", 1);
+    system.engine.wait();
 }
