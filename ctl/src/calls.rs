@@ -131,7 +131,9 @@ impl Server {
         let text = match answer {
             Answer::Malformed { text } => text.clone(),
             Answer::Refused { reason } => return CommandError::Refused(*reason),
-            Answer::Calls { .. } | Answer::Call { .. } => OTHER_ANSWER.to_owned(),
+            Answer::Calls { .. } | Answer::Call { .. } | Answer::Draining { .. } => {
+                OTHER_ANSWER.to_owned()
+            }
         };
         CommandError::Misunderstood {
             path: self.path.clone(),
@@ -142,6 +144,25 @@ impl Server {
 
 /// What is wrong with an answer to something else.
 const OTHER_ANSWER: &str = "another answer was expected";
+
+/// Has the server take no new calls, or take them again.
+pub(crate) fn drain(
+    out: &mut dyn Write,
+    server: &mut Server,
+    on: bool,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    let (on, calls) = match server.ask(Command::Drain { on })? {
+        Answer::Draining { on, calls } => (on, calls),
+        other => return Err(server.misunderstood(&other)),
+    };
+    match (json, on) {
+        (true, _) => writeln!(out, "{{\"draining\":{on},\"calls\":{calls}}}")?,
+        (false, true) => writeln!(out, "new calls get 503; {calls} go on")?,
+        (false, false) => writeln!(out, "new calls are taken; {calls} are up")?,
+    }
+    Ok(Verdict::Well)
+}
 
 /// Lists all calls.
 pub(crate) fn list(

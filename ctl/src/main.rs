@@ -60,6 +60,9 @@ enum Command {
     Recordings(RecordingsArgs),
     /// The calls of the running server.
     Calls(CallsArgs),
+    /// Take no new calls (503 to INVITE and OPTIONS), so that SRCs go to another node; running ones
+    /// go on to their end. It holds until signaling is started again.
+    Drain(DrainArgs),
     /// How the running server is; exit status 1 where it does not record what comes.
     Status(SocketArgs),
     /// How long packets, commits and turns take in the running engine.
@@ -80,6 +83,15 @@ struct SocketArgs {
     /// Socket of the running server [default: node.operator_socket of the settings].
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct DrainArgs {
+    #[command(flatten)]
+    server: SocketArgs,
+    /// Take new calls again.
+    #[arg(long)]
+    off: bool,
 }
 
 #[derive(Args)]
@@ -250,6 +262,10 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         Command::Config(ConfigCommand::Default) => return config::default(out, cli.json),
         Command::Recordings(recordings) => recordings,
         Command::Calls(calls) => return run_calls(out, &source, calls, cli.json),
+        Command::Drain(wanted) => {
+            let mut server = connect(&source, &wanted.server)?;
+            return calls::drain(out, &mut server, !wanted.off, cli.json);
+        }
         Command::Status(server) => {
             return status::status(out, &mut connect(&source, server)?, cli.json);
         }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use holdfast_e2e::bodies::silent_offer;
 use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::process::binary;
 use holdfast_e2e::script::{Ask, Script, text_of};
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{Talk, assert_recorded};
+use holdfast_e2e::tools::Tool;
 use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::uac::{Method, Transport};
 use holdfast_manifest::EndReason;
@@ -127,4 +129,43 @@ fn a_call_over_tcp_goes_on_over_a_new_connection() {
     assert_eq!(update.status(), Some(200), "{update:?}");
     script.hang_up();
     system.published(&script.call_id);
+}
+
+/// SIGTERM with `handover = true`: an upgrade in the middle of calls.
+#[test]
+fn a_clean_stop_that_hands_over_leaves_the_calls_to_the_next_process() {
+    let mut system = System::start(&Options::new().set("lifecycle", "handover = true"));
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(300));
+    system.signaling.ask_to_end();
+    assert!(system.signaling.wait().success());
+    caller.stay(Duration::from_millis(200));
+    system.signaling.start();
+    system.await_ready();
+    caller.stay(Duration::from_millis(300));
+    let legs = talk.finish();
+    caller.hang_up(&call);
+    assert_recorded(&system, &call, legs);
+}
+
+/// An operator wants no new calls.
+#[test]
+fn a_server_that_drains_refuses_new_calls_and_keeps_those_that_are_up() {
+    let system = System::start(&Options::new());
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let talk = Talk::start(&call);
+    let holdfast = Tool::at(binary("holdfast"));
+    let config = system.config().display().to_string();
+    let said = holdfast.output(system.root(), &["--config", &config, "drain"]);
+    assert!(said.contains("1 go on"), "{said}");
+    assert_eq!(system.options_status(), Some(503));
+    caller.stay(Duration::from_millis(200));
+    let legs = talk.finish();
+    caller.hang_up(&call);
+    assert_recorded(&system, &call, legs);
+    holdfast.output(system.root(), &["--config", &config, "drain", "--off"]);
+    assert_eq!(system.options_status(), Some(200));
 }

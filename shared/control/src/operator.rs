@@ -7,6 +7,7 @@
 //!   {"command":"pause","id":"…"}          {"answer":"call","call":{…}}
 //!   {"command":"resume","id":"…"}         {"answer":"refused","reason":"no_such_call"}
 //!   {"command":"hang_up","id":"…"}        {"answer":"malformed","text":"…"}
+//!   {"command":"drain","on":true}         {"answer":"draining","on":true,"calls":12}
 //! ```
 //!
 //! Members that a reader does not know are passed over, so that either side may be the older one.
@@ -39,6 +40,12 @@ pub enum Command {
         /// Its recording.
         id: RecordingId,
     },
+    /// To take no new calls, or to take them again; those that are up go on. Answered by
+    /// [`Answer::Draining`].
+    Drain {
+        /// Whether new calls and OPTIONS get 503.
+        on: bool,
+    },
     /// To end a call; its recording is published.
     HangUp {
         /// Its recording.
@@ -59,6 +66,13 @@ pub enum Answer {
     Call {
         /// As it is now.
         call: Box<Call>,
+    },
+    /// Whether new calls are taken.
+    Draining {
+        /// They are not.
+        on: bool,
+        /// Calls that are up.
+        calls: usize,
     },
     /// The command was not carried out.
     Refused {

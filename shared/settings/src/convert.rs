@@ -496,6 +496,7 @@ fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings) -> Recordings {
 
 fn lifecycle(checker: &mut Checker<'_>, raw: &RawLifecycle) -> Lifecycle {
     Lifecycle {
+        handover: raw.handover,
         shutdown_timeout: checker.duration(
             "lifecycle.shutdown_timeout",
             &raw.shutdown_timeout,

@@ -176,6 +176,7 @@ pub(crate) struct RawHttp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawLifecycle {
+    pub handover: bool,
     pub shutdown_timeout: String,
 }
 
@@ -372,6 +373,7 @@ impl Default for RawHttp {
 impl Default for RawLifecycle {
     fn default() -> Self {
         Self {
+            handover: false,
             shutdown_timeout: "30 s".to_owned(),
         }
     }

@@ -560,6 +560,8 @@ pub struct Http {
 /// `[lifecycle]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
+    /// Whether a clean stop of signaling leaves the calls to the next process, or to another node.
+    pub handover: bool,
     /// Time a clean stop may take.
     pub shutdown_timeout: Duration,
 }

@@ -256,11 +256,19 @@ impl Server {
             let due = self.clock.instant(due.unwrap_or(now + STATISTICS_INTERVAL));
             tokio::select! {
                 () = &mut stop, if stopped_at.is_none() => {
-                    info!("ending all calls");
+                    let is_handover = self.settings.lifecycle.handover && self.store.is_some();
+                    match is_handover {
+                        true => info!("leaving all calls to whoever goes on with them"),
+                        false => info!("ending all calls"),
+                    }
                     stopped_at = Some(self.clock.now());
                     self.is_stopping = true;
                     supervisor::tell_stopping();
-                    self.recorder.begin_shutdown(self.clock.now(), self.clock.wall());
+                    let (now, wall) = (self.clock.now(), self.clock.wall());
+                    match is_handover {
+                        true => self.recorder.begin_handover(now, wall),
+                        false => self.recorder.begin_shutdown(now, wall),
+                    }
                 }
                 Some(incoming) = self.inbox.recv() => {
                     self.take(incoming);
@@ -276,6 +284,10 @@ impl Server {
     fn finish(&mut self) {
         self.log
             .statistics(&self.recorder.statistics(), self.junk.get());
+        if self.settings.lifecycle.handover && self.store.is_some() {
+            // What comes meanwhile waits in the sockets, which the engine keeps.
+            return;
+        }
         match self.recorder.is_finished() {
             true => info!("all calls are ended"),
             false => warn!("stopped before every call was ended and published"),

@@ -92,6 +92,9 @@ impl Recorder {
         if self.stopping != Stopping::No {
             return Err(self.unavailable(RefusedBecause::Stopping));
         }
+        if self.is_draining {
+            return Err(self.unavailable(RefusedBecause::Draining));
+        }
         if self.keeping.refuses() {
             return Err(self.unavailable(RefusedBecause::StoreAway));
         }

@@ -112,6 +112,11 @@ impl Keeping {
         }
     }
 
+    /// Whether nothing waits for the store.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.touched.is_empty()
+    }
+
     /// Whether calls are saved, and the store is not there.
     pub(super) const fn is_away(&self) -> bool {
         self.is_away

@@ -93,6 +93,8 @@ pub struct Recorder {
     /// Names this process to the engine.
     instance: u64,
     stopping: Stopping,
+    /// No new calls are wanted; those that are up go on.
+    is_draining: bool,
     statistics: Statistics,
 }
 
@@ -104,6 +106,8 @@ enum Stopping {
     Until(MonoTime),
     /// No peer is waited for any more.
     Overdue,
+    /// The calls are left for whoever goes on with them.
+    Leaving,
 }
 
 /// The two clocks at one moment.
@@ -160,6 +164,7 @@ impl Recorder {
             sdp_session: started.unix_seconds().wrapping_add(NTP_OFFSET_SECONDS),
             instance: u64::from_le_bytes(instance),
             stopping: Stopping::No,
+            is_draining: false,
             statistics: Statistics::default(),
             config: Arc::new(config),
         }
@@ -281,7 +286,7 @@ impl Recorder {
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let farewell = match self.stopping {
             Stopping::Until(until) => Some(until),
-            Stopping::No | Stopping::Overdue => None,
+            Stopping::No | Stopping::Overdue | Stopping::Leaving => None,
         };
         let store = self.keeping.poll_timeout();
         let own = self
@@ -303,12 +308,27 @@ impl Recorder {
         }
     }
 
+    /// Leaves every call as it is, for the next process or another node; further INVITEs get 503.
+    pub fn begin_handover(&mut self, now: MonoTime, wall: WallTime) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Leaving;
+            self.drain(Now { mono: now, wall });
+        }
+    }
+
+    /// Whether all that was said is saved, and nobody waits for an answer.
+    fn is_handed_over(&self) -> bool {
+        let is_settled = |call: &Call| call.exchange().is_none();
+        self.keeping.is_settled() && self.calls.values().all(is_settled)
+    }
+
     /// Whether a shutdown is complete: every recording is published, and every BYE is answered or
     /// has had its time. Without an engine nobody publishes: its next start does.
     pub fn is_finished(&self) -> bool {
         let is_published = self.calls.is_empty() || matches!(self.link, Link::Away);
         let is_said = match self.stopping {
             Stopping::No => false,
+            Stopping::Leaving => return self.is_handed_over(),
             Stopping::Until(_) => self.endpoint.dialog_count() == 0,
             Stopping::Overdue => true,
         };

@@ -20,6 +20,11 @@ impl Recorder {
                     calls: self.calls(),
                 };
             }
+            Command::Drain { on } => {
+                self.is_draining = on;
+                let calls = self.statistics().calls;
+                return Answer::Draining { on, calls };
+            }
             Command::Show { id } => self.find(id),
             Command::Pause { id } => self.set_paused(now, id, true),
             Command::Resume { id } => self.set_paused(now, id, false),
@@ -110,7 +115,7 @@ impl Call {
 
 const fn id_of(command: Command) -> Option<RecordingId> {
     match command {
-        Command::List => None,
+        Command::List | Command::Drain { .. } => None,
         Command::Show { id }
         | Command::Pause { id }
         | Command::Resume { id }

@@ -240,6 +240,9 @@ pub enum RefusedBecause {
     /// An operator wants it so.
     #[error("declined by an operator")]
     Operator,
+    /// An operator wants no new calls.
+    #[error("draining")]
+    Draining,
     /// The process is ending.
     #[error("shutting down")]
     Stopping,

@@ -11,6 +11,7 @@ mod basic_call;
 mod bye_with_metadata;
 mod cancel;
 mod capacity;
+mod drain;
 mod engine_away;
 mod engine_restart;
 mod marks;

@@ -62,6 +62,9 @@ fn problem(answer: Answer) -> Problem {
             reason: reason @ Refusal::NoSuchCall,
         } => Problem::not_found(reason.to_string()),
         Answer::Refused { reason } => Problem::conflict(reason.to_string()),
-        Answer::Calls { .. } | Answer::Call { .. } | Answer::Malformed { .. } => Problem::silent(),
+        Answer::Calls { .. }
+        | Answer::Call { .. }
+        | Answer::Draining { .. }
+        | Answer::Malformed { .. } => Problem::silent(),
     }
 }
