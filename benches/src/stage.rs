@@ -1,5 +1,7 @@
 //! One stage, by name: begun, fed, and asked at the end whether it took everything.
 
+use holdfast_units::SrtpSuite;
+
 use crate::stages;
 
 /// A part of a packet's way.
@@ -12,14 +14,19 @@ pub(crate) trait Stage {
 }
 
 /// The stages, and the feed alone: what it costs is in the figures of those that it feeds, which
-/// are all but `reorder`, `depacketise` and `render`.
-pub const NAMES: [&str; 9] = [
+/// are all but `reorder`, `depacketise` and `render`. So is what it costs to protect a packet
+/// (`protect_…`) in those that take it encrypted into a track (`track_…`).
+pub const NAMES: [&str; 13] = [
     "feed",
     "demux_guard",
     "append",
     "sequence",
     "reorder",
     "track",
+    "protect_cm",
+    "track_cm",
+    "protect_gcm",
+    "track_gcm",
     "depacketise",
     "render",
     "shard",
@@ -45,7 +52,11 @@ impl Running {
             "append" => Box::new(stages::Append::new(streams)),
             "sequence" => Box::new(stages::Sequence::new(streams)),
             "reorder" => Box::new(stages::Reorder::new()),
-            "track" => Box::new(stages::Track::new(streams)),
+            "track" => Box::new(stages::Track::new(streams, None)),
+            "protect_cm" => Box::new(stages::Protect::new(streams, COUNTER)),
+            "track_cm" => Box::new(stages::Track::new(streams, Some(COUNTER))),
+            "protect_gcm" => Box::new(stages::Protect::new(streams, GALOIS)),
+            "track_gcm" => Box::new(stages::Track::new(streams, Some(GALOIS))),
             "depacketise" => Box::new(stages::Depacketise::new()),
             "render" => Box::new(stages::Render::new()),
             "shard" => Box::new(stages::WholeShard::new(streams)),
@@ -81,6 +92,9 @@ impl Running {
         assert_eq!(taken, self.fed, "packets taken of those fed");
     }
 }
+
+const COUNTER: SrtpSuite = SrtpSuite::AesCm128Sha1_80;
+const GALOIS: SrtpSuite = SrtpSuite::AesGcm128;
 
 /// Packets of each stream before anything is measured: a track's buffer is handed on after about
 /// 100, and then one of full size is in use.

@@ -1,9 +1,10 @@
 //! From the committed record to the piece of a track: the recording side of a shard.
 
 use holdfast_journal::{Lsn, RecordRef};
-use holdfast_shard::{AssembledStream, Assembly, KeyRing, LiveCounts, encode_recording, records};
-use holdfast_units::StreamId;
+use holdfast_shard::{AssembledStream, Assembly, LiveCounts, encode_recording, records};
+use holdfast_units::{SrtpSuite, StreamId};
 
+use super::protected::{Protection, encrypted, key_ring};
 use super::streams::{recordings, stream_id};
 use crate::disk::carry_out;
 use crate::feed::{Feed, STARTED, remote};
@@ -14,16 +15,23 @@ pub(crate) struct Track {
     feed: Feed,
     assembly: Assembly,
     lsn: Lsn,
+    protection: Option<Protection>,
 }
 
 impl Track {
-    pub(crate) fn new(streams: usize) -> Self {
+    /// Of packets that are encrypted with a suite, or not at all.
+    pub(crate) fn new(streams: usize, suite: Option<SrtpSuite>) -> Self {
         let mut track = Self {
             feed: Feed::new(streams),
-            assembly: Assembly::new(Lsn::ZERO, KeyRing::default()),
+            assembly: Assembly::new(Lsn::ZERO, key_ring()),
             lsn: Lsn::ZERO,
+            protection: suite.map(|suite| Protection::new(suite, streams)),
         };
         for recording in recordings(streams) {
+            let recording = match suite {
+                Some(suite) => encrypted(recording, suite),
+                None => recording,
+            };
             let payload = encode_recording(&recording);
             track.begin(records::RECORDING, 0, StreamId(0), &payload);
         }
@@ -76,7 +84,10 @@ impl Stage for Track {
                     source: packet.stream as u16,
                     stream: stream_id(packet.stream),
                     arrival: packet.arrival,
-                    payload: packet.bytes,
+                    payload: match &mut self.protection {
+                        Some(protection) => protection.protect(&packet),
+                        None => packet.bytes,
+                    },
                 };
                 self.lsn = self.lsn.plus(1);
                 self.assembly.handle_record(&record, &mut nothing_refused);
