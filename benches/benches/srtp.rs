@@ -5,11 +5,11 @@ mod common;
 
 fn main() {
     common::time(&[
-        ("feed", &[8_000]),
-        ("track", &[8_000]),
-        ("protect_cm", &[8_000]),
-        ("track_cm", &[8_000]),
-        ("protect_gcm", &[8_000]),
-        ("track_gcm", &[8_000]),
+        ("feed", &[1, 8_000]),
+        ("track", &[1, 8_000]),
+        ("protect_cm", &[1, 8_000]),
+        ("track_cm", &[1, 8_000]),
+        ("protect_gcm", &[1, 8_000]),
+        ("track_gcm", &[1, 8_000]),
     ]);
 }

@@ -25,5 +25,5 @@ mod sealed;
 
 #[cfg(feature = "file")]
 pub use file::{KeyFileError, load_or_create};
-pub use node_keys::{KEY_SIZE, KeyTextError, NodeKeys};
+pub use node_keys::{KEY_SIZE, KEYS_MAX, KeyTextError, NodeKeys};
 pub use sealed::{NONCE_SIZE, OVERHEAD, OpenError};
