@@ -38,6 +38,7 @@ struct RingNote {
     slices: Vec<(u16, u16)>,
     interfaces: Vec<InterfaceNote>,
     packet_size_max: u64,
+    takes_card_times: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +224,7 @@ impl RingNote {
             slices: setup.slices.iter().map(|it| (it.first, it.last)).collect(),
             interfaces: setup.interfaces.iter().map(interface).collect(),
             packet_size_max: setup.packet_size_max as u64,
+            takes_card_times: setup.takes_card_times,
         }
     }
 
@@ -240,6 +242,7 @@ impl RingNote {
             slices: self.slices.iter().map(slice).collect(),
             interfaces: self.interfaces.iter().map(interface).collect(),
             packet_size_max: usize::try_from(self.packet_size_max).unwrap_or(usize::MAX),
+            takes_card_times: self.takes_card_times,
         }
     }
 

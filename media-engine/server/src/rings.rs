@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use holdfast_control::ShardPorts;
 use holdfast_lifeline::Lifeline;
-use holdfast_settings::{MediaAddress, MediaInterface, Settings, limits};
+use holdfast_settings::{MediaAddress, MediaInterface, Settings, Timestamps, limits};
 use holdfast_sys::interfaces::{self, Interface};
 use holdfast_sys::{PortSlice, RingError, RingGeometry, RingInterface, RingSetup};
 
@@ -63,6 +63,7 @@ pub fn open(
             .collect(),
         interfaces: ring_interfaces(settings, &targets),
         packet_size_max: settings.media.packet_size_max as usize,
+        takes_card_times: settings.media.timestamps == Timestamps::Card,
     };
     let rings = kept_rings::open(&setup, &interfaces, kept, lifeline).map_err(RingsError::Ring)?;
     Ok((rings, targets))

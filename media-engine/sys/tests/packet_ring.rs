@@ -29,6 +29,7 @@ fn setup(interface: &str, slices: &[PortSlice]) -> RingSetup {
             geometry: RingGeometry::new(4 << 20, Duration::from_secs(1)),
         }],
         packet_size_max: 2_048,
+        takes_card_times: false,
     }
 }
 
@@ -227,6 +228,23 @@ fn the_loopback_delivers_once_and_reports_leave_from_the_port() {
         (&b"report"[..], (LOCALHOST, 20_000).into())
     );
     assert!(ring.send(20_001, from, b"").is_err(), "not open");
+}
+
+#[test]
+fn where_the_card_notes_no_time_packets_bear_the_kernels() {
+    if !enter() {
+        return;
+    }
+    let setup = RingSetup {
+        takes_card_times: true,
+        ..setup("lo", &[SLICE])
+    };
+    let mut ring = open(&setup);
+    ring.open(LOCALHOST, 20_000).unwrap();
+    let peer = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    peer.send_to(b"hello", (LOCALHOST, 20_000)).unwrap();
+    // Whose time it bears is looked at there.
+    assert_eq!(drain(&mut ring).len(), 1);
 }
 
 #[test]

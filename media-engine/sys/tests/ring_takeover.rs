@@ -31,6 +31,7 @@ fn setup() -> RingSetup {
             geometry: RingGeometry::new(4 << 20, Duration::from_secs(1)),
         }],
         packet_size_max: 2_048,
+        takes_card_times: false,
     }
 }
 

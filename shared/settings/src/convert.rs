@@ -12,7 +12,7 @@ use crate::raw::{RawJournal, RawLifecycle, RawLog, RawMedia, RawNode, RawRecordi
 use crate::settings::{
     Advertise, IngestKind, Journal, KeepPackets, Lifecycle, Log, LogFormat, LogLevel, Media,
     MediaAddress, MediaInterface, Node, PlainInvite, PortRange, Recordings, SameSession, Settings,
-    Sip, SipListen, SipTransport, SourcePolicy, StunServer, WhenCritical,
+    Sip, SipListen, SipTransport, SourcePolicy, StunServer, Timestamps, WhenCritical,
 };
 use crate::{clash, http, limits, peers, sip_limits, srtp, store};
 
@@ -296,6 +296,11 @@ fn media(checker: &mut Checker<'_>, raw: &RawMedia, max_calls: u32) -> Media {
         cores: cores(checker, &raw.cores),
         interface: interface(checker, &raw.interface),
         ring_size: ring_size(checker, &raw.ring_size, max_calls, raw.cores.len()),
+        timestamps: checker.choice(
+            "media.timestamps",
+            &raw.timestamps,
+            &[("kernel", Timestamps::Kernel), ("card", Timestamps::Card)],
+        ),
         tick: checker.duration("media.tick", &raw.tick, &limits::TICK),
         commit_interval: checker.duration(
             "media.commit_interval",

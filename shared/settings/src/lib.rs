@@ -41,7 +41,7 @@ pub use settings::{
     KeepPackets, KeysWithoutTls, Lifecycle, Log, LogFormat, LogLevel, Media, MediaAddress,
     MediaInterface, Names, Node, Peer, PlainInvite, PortRange, Prefix, Recordings, SameSession,
     Settings, Sip, SipLimits, SipListen, SipTransport, SourcePolicy, Srtp, SrtpPreference,
-    StunServer, Tls, UnknownPeers, WhenCritical,
+    StunServer, Timestamps, Tls, UnknownPeers, WhenCritical,
 };
 pub use store::{Redis, RedisMode, Store, StoreKind, WhenAway};
 

@@ -390,6 +390,8 @@ pub struct Media {
     pub interface: MediaInterface,
     /// Octets of the packet rings of one interface, of all shards together.
     pub ring_size: u64,
+    /// Whose time of arrival packets in the ring bear.
+    pub timestamps: Timestamps,
     /// Local address in SDP.
     pub address: MediaAddress,
     /// All ports of all shards; see [`Media::shard_ports`].
@@ -438,6 +440,15 @@ pub enum IngestKind {
     PacketRing,
     /// Plain UDP sockets.
     Udp,
+}
+
+/// Whose time of arrival packets in the ring bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timestamps {
+    /// The kernel's.
+    Kernel,
+    /// The network card's, where it has noted one; else the kernel's.
+    Card,
 }
 
 /// Where the packet ring takes packets.

@@ -241,6 +241,12 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
         "\"any\"",
         "\"latch\", \"strict\", \"open\"",
     ),
+    (
+        "media",
+        "timestamps",
+        "\"hardware\"",
+        "\"kernel\", \"card\"",
+    ),
     ("media", "orphan_timeout", "\"1 s\"", "5 s to 1 h"),
     ("media", "packet_size_max", "\"64 KiB\"", "256 B to 9000 B"),
     (

@@ -55,6 +55,8 @@ pub struct RingSetup {
     pub interfaces: Vec<RingInterface>,
     /// Longest datagram in octets that is taken whole.
     pub packet_size_max: usize,
+    /// Whether packets bear the time of the network card's clock, where they have one.
+    pub takes_card_times: bool,
 }
 
 /// An interface that rings listen at.
@@ -416,6 +418,9 @@ fn make_socket(
         io::ErrorKind::OutOfMemory => RingError::NoMemory(wanted.geometry.size() >> 20),
         _ => refused("make a ring")(error),
     })?;
+    if setup.takes_card_times {
+        socket::take_card_times(fd).map_err(refused("give the card's time of a packet"))?;
+    }
     socket::ignore_outgoing(fd).map_err(refused("leave out what is sent"))?;
     socket::bind(fd, interface.index).map_err(refused("bind a packet socket"))?;
     Ok(socket)

@@ -59,6 +59,13 @@ pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::PACKET_IGNORE_OUTGOING, &1_i32)
 }
 
+/// Has packets bear the time that their network card noted, where it notes one and was told to; the
+/// others go on to bear the kernel's.
+pub(super) fn take_card_times(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let kind = libc::SOF_TIMESTAMPING_RAW_HARDWARE as libc::c_int;
+    set(socket, libc::PACKET_TIMESTAMP, &kind)
+}
+
 /// Begins to receive by an interface. `ETH_P_ALL`, because a tap for one protocol runs only after the
 /// ingress hook, and sees nothing of what is dropped there.
 pub(super) fn bind(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
