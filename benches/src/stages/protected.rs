@@ -33,7 +33,7 @@ impl Protection {
 
     /// The packet as it arrives; the streams take turns.
     pub(crate) fn protect(&mut self, packet: &Packet<'_>) -> &[u8] {
-        let roc = (self.packets / self.streams >> 16) as u32;
+        let roc = ((self.packets / self.streams) >> 16) as u32;
         self.packets += 1;
         self.transform
             .protect(packet.bytes, roc, &mut self.out)
