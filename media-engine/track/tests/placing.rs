@@ -210,6 +210,53 @@ fn sequence_and_timestamp_wrap_unnoticed() {
     );
 }
 
+/// Talks in 0..200 ms and from 1,000 ms on, paused from `paused_at` ms to 800 ms; between the two the
+/// sender's numbers go on by `sent`.
+fn talk_around_a_pause(paused_at: u64, sent: u32) -> Rendered {
+    let mut track = Track::new();
+    track.talk(0..10);
+    track.mark(paused_at, TrackMark::Pause);
+    track.mark(800, TrackMark::Resume);
+    for number in 50..60 {
+        let payload = pattern(number);
+        let of_its_time = voice(number, &payload);
+        track.rtp(
+            u64::from(number) * 20,
+            Rtp {
+                seq: voice(number - 40 + sent, &payload).seq,
+                ..of_its_time
+            },
+        );
+    }
+    rendered_alone(1_200, &track)
+}
+
+#[test]
+fn a_silence_beside_a_pause_is_no_loss_where_the_pause_accounts_for_what_is_missing() {
+    // Silent for 200 ms, paused while 20 packets were sent, silent for 200 ms.
+    let rendered = talk_around_a_pause(400, 20);
+    let expected = [
+        (200, 400, Dtx, 0),
+        (400, 800, Paused, 20),
+        (800, 1_000, Dtx, 0),
+    ];
+    assert_eq!(rendered.causes(0), expected);
+    assert_eq!(rendered.report(0).lost, 0);
+}
+
+#[test]
+fn what_a_pause_has_no_room_for_is_lost_beside_it() {
+    // All 40 packets of 200 ms to 1,000 ms were sent; one may straddle each end of the pause.
+    let rendered = talk_around_a_pause(400, 40);
+    let expected = [
+        (200, 400, Loss, 8),
+        (400, 800, Paused, 23),
+        (800, 1_000, Loss, 9),
+    ];
+    assert_eq!(rendered.causes(0), expected);
+    assert_eq!(rendered.report(0).lost, 17);
+}
+
 #[test]
 fn a_pause_is_silence_of_its_length_and_no_loss() {
     let mut track = Track::new();

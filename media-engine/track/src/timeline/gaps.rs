@@ -20,6 +20,8 @@ pub(crate) struct SpanGap {
     pub(crate) span: Span,
     pub(crate) cause: GapCause,
     pub(crate) packets: u64,
+    /// Samples of a packet of its source; 0 where that is not known.
+    pub(crate) packet_samples: i64,
 }
 
 /// All gaps of a track.
@@ -77,6 +79,7 @@ pub(crate) fn assemble(input: &GapInput<'_>) -> GapList {
         span,
         cause: GapCause::NotRendered,
         packets,
+        packet_samples: 0,
     }));
     for gap in &mut gaps {
         gap.span.from = gap.span.from.clamp(input.whole.from, input.whole.to);
@@ -106,6 +109,7 @@ fn holes(input: &GapInput<'_>, list: &mut GapList) -> Vec<SpanGap> {
                 span: hole.span.moved(*shift),
                 cause,
                 packets,
+                packet_samples: run.packet_samples,
             };
             gaps.extend(share(gap, &subtract(gap.span, &others)));
         }
@@ -164,6 +168,7 @@ fn edges(input: &GapInput<'_>) -> Vec<SpanGap> {
             span,
             cause,
             packets,
+            packet_samples: run.packet_samples,
         });
         let end = run.audio_end.saturating_add(shift);
         if end >= cursor {
@@ -183,6 +188,7 @@ fn edges(input: &GapInput<'_>) -> Vec<SpanGap> {
         span,
         cause: trailing,
         packets: 0,
+        packet_samples: 0,
     });
     gaps
 }
@@ -229,7 +235,7 @@ fn lay_over(gap: SpanGap, overlays: &[Overlay], out: &mut Vec<SpanGap>) {
         |overlay: &&Overlay| overlay.span.from <= gap.span.to && gap.span.from <= overlay.span.to;
     let mut rest = vec![gap];
     let mut done = Vec::new();
-    for cause in [GapCause::Paused, GapCause::Outage, GapCause::Dropped] {
+    for cause in OVERLAYING {
         let spans = overlays
             .iter()
             .filter(touches)
@@ -245,28 +251,51 @@ fn lay_over(gap: SpanGap, overlays: &[Overlay], out: &mut Vec<SpanGap>) {
         for piece in std::mem::take(&mut rest) {
             let outside = subtract(piece.span, &spans);
             let inside = subtract(piece.span, &outside);
-            let mut pieces = [outside.clone(), inside].concat();
-            pieces.sort_unstable();
-            for part in share(piece, &pieces) {
-                if outside.contains(&part.span) {
-                    rest.push(part);
-                } else {
-                    done.push(SpanGap { cause, ..part });
-                }
-            }
+            let (within, beyond) = divide(piece, &inside, &outside);
+            rest.extend(beyond);
+            done.extend(within.into_iter().map(|part| SpanGap { cause, ..part }));
         }
     }
     done.extend(rest);
     done.sort_by_key(|gap| gap.span);
-    absorb_slivers(&mut done, gap.cause);
+    absorb_slivers(&mut done);
     out.extend(done);
+}
+
+/// Divides a gap into what lies inside of a pause, an outage or a drop, and what lies outside. What is
+/// missing is missing for that, as far as it finds room there; the rest was lost. Where nothing is left
+/// of it the sender was silent.
+fn divide(gap: SpanGap, inside: &[Span], outside: &[Span]) -> (Vec<SpanGap>, Vec<SpanGap>) {
+    let length: i64 = inside.iter().map(|span| span.len()).sum();
+    if gap.packet_samples == 0 || length == 0 || outside.is_empty() {
+        let mut pieces = [outside, inside].concat();
+        pieces.sort_unstable();
+        let parts = share(gap, &pieces).into_iter();
+        return parts.partition(|part| !outside.contains(&part.span));
+    }
+    // One may straddle each border.
+    let room = length / gap.packet_samples + 1 + outside.len() as i64;
+    let packets = gap.packets.min(room.unsigned_abs());
+    let within = share(SpanGap { packets, ..gap }, inside);
+    let left = gap.packets - packets;
+    let cause = match gap.cause {
+        GapCause::Loss if left == 0 => GapCause::Dtx,
+        cause => cause,
+    };
+    let beyond = SpanGap {
+        packets: left,
+        cause,
+        ..gap
+    };
+    (within, share(beyond, outside))
 }
 
 /// A pause begins and ends by arrival, a gap by timestamp: the little that differs at the edges is
 /// the pause's.
-fn absorb_slivers(pieces: &mut [SpanGap], cause: GapCause) {
+fn absorb_slivers(pieces: &mut [SpanGap]) {
     for index in 0..pieces.len() {
-        if pieces[index].cause != cause || pieces[index].span.len() >= SLIVER_SAMPLES {
+        let SpanGap { span, cause, .. } = pieces[index];
+        if OVERLAYING.contains(&cause) || span.len() >= SLIVER_SAMPLES {
             continue;
         }
         let before = index.checked_sub(1).and_then(|before| pieces.get(before));
@@ -300,6 +329,9 @@ fn merge(mut gaps: Vec<SpanGap>) -> Vec<SpanGap> {
     }
     merged
 }
+
+/// The causes that are the recorder's, the strongest first.
+const OVERLAYING: [GapCause; 3] = [GapCause::Paused, GapCause::Outage, GapCause::Dropped];
 
 /// 100 ms.
 const SLIVER_SAMPLES: i64 = RATE / 10;

@@ -90,6 +90,8 @@ pub(crate) struct Run {
     pub(crate) holes_omitted: u64,
     /// Packets whose timestamp fell into audio that was there; they were put behind it.
     pub(crate) overlaps: u64,
+    /// Samples of its last packet whose length is known; 0 before there is one.
+    pub(crate) packet_samples: i64,
     clock: ClockRate,
     anchor_ts: ExtTimestamp,
     anchor_at: i64,
@@ -121,6 +123,7 @@ impl Run {
             holes: Vec::new(),
             holes_omitted: 0,
             overlaps: 0,
+            packet_samples: 0,
             clock,
             anchor_ts: ts,
             anchor_at: at,
@@ -190,6 +193,9 @@ impl Run {
                 Length::Exact(samples) => samples,
                 Length::Unknown => UNKNOWN_SAMPLES,
             };
+            if let Length::Exact(1..) = length {
+                self.packet_samples = samples;
+            }
             let end = at.saturating_add(samples);
             self.audio_end = match length {
                 Length::Exact(_) => self.audio_end.max(end),
