@@ -26,8 +26,8 @@ pub struct Stream {
     /// Negotiated codecs by payload type.
     #[serde(default)]
     pub codecs: BTreeMap<u8, Codec>,
-    /// The suite that its packets were encrypted with, as SDP names it; absent: not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The suite that its packets were encrypted with, as SDP names it; none: not at all.
+    #[serde(default)]
     pub srtp: Option<String>,
     /// Each change of direction.
     #[serde(default)]
