@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holdfast_control::status::{Question, Reply};
 use holdfast_control::{Stage, StageLatency};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Verdict;
 use crate::calls::Server;
@@ -82,7 +82,7 @@ fn show(out: &mut dyn Write, stages: &[StageLatency], view: View) -> Result<(), 
         .filter(|it| view.stage.is_none_or(|stage| it.stage == stage))
         .collect();
     if view.json {
-        let rows: Vec<Value> = stages.iter().map(|it| json_row(it)).collect();
+        let rows: Vec<Value> = stages.iter().map(|it| it.to_json(&PERCENTILES)).collect();
         writeln!(out, "{:#}", Value::Array(rows))?;
         return Ok(());
     }
@@ -101,21 +101,6 @@ fn show(out: &mut dyn Write, stages: &[StageLatency], view: View) -> Result<(), 
         write!(out, "{}", drawing(&merged))?;
     }
     Ok(())
-}
-
-fn json_row(latency: &StageLatency) -> Value {
-    let percentiles: serde_json::Map<String, Value> = PERCENTILES
-        .iter()
-        .map(|it| (it.to_string(), json!(latency.percentile(*it))))
-        .collect();
-    json!({
-        "shard": latency.shard,
-        "stage": latency.stage.name(),
-        "count": latency.count(),
-        "mean_us": latency.mean(),
-        "max_us": latency.max(),
-        "percentiles_us": percentiles,
-    })
 }
 
 const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];

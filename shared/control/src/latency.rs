@@ -1,5 +1,7 @@
 //! Figures of a [`StageLatency`].
 
+use serde_json::{Map, Value, json};
+
 use crate::message::StageLatency;
 
 impl StageLatency {
@@ -34,6 +36,23 @@ impl StageLatency {
             .map(|(micros, count)| f64::from(*micros) * *count as f64)
             .sum();
         (count > 0).then(|| sum / count as f64)
+    }
+
+    /// All of it as programs are told it, with these percentiles (0 to 100); times are in microseconds,
+    /// and null where there are no values.
+    pub fn to_json(&self, percentiles: &[f64]) -> Value {
+        let percentiles: Map<String, Value> = percentiles
+            .iter()
+            .map(|it| (it.to_string(), json!(self.percentile(*it))))
+            .collect();
+        json!({
+            "shard": self.shard,
+            "stage": self.stage.name(),
+            "count": self.count(),
+            "mean_us": self.mean(),
+            "max_us": self.max(),
+            "percentiles_us": percentiles,
+        })
     }
 
     /// The same stage of several shards as one; `None` where there is none.

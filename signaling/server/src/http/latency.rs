@@ -51,7 +51,7 @@ async fn latency(
     stages.retain(|it| wanted.shard.is_none_or(|shard| it.shard == shard));
     match wanted.format.unwrap_or(Format::Json) {
         Format::Json => {
-            let rows: Vec<Value> = stages.iter().map(row).collect();
+            let rows: Vec<Value> = stages.iter().map(|it| it.to_json(&PERCENTILES)).collect();
             Ok(Json(json!({"stages": rows})).into_response())
         }
         Format::Hgrm => {
@@ -84,21 +84,6 @@ fn stage_of(name: &str) -> Result<Stage, Problem> {
 fn text(text: String) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (kind, text).into_response()
-}
-
-fn row(latency: &StageLatency) -> Value {
-    let percentiles: serde_json::Map<String, Value> = PERCENTILES
-        .iter()
-        .map(|it| (it.to_string(), json!(latency.percentile(*it))))
-        .collect();
-    json!({
-        "shard": latency.shard,
-        "stage": latency.stage.name(),
-        "count": latency.count(),
-        "mean_us": latency.mean(),
-        "max_us": latency.max(),
-        "percentiles_us": percentiles,
-    })
 }
 
 const PERCENTILES: [f64; 7] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
