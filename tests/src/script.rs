@@ -33,6 +33,8 @@ pub struct Script {
     routes: Vec<String>,
     /// What was heard and not asked for yet.
     heard: VecDeque<Message>,
+    /// The last ACK, with the CSeq number of its INVITE.
+    acknowledged: Option<(u32, Vec<u8>)>,
 }
 
 /// A request to be written.
@@ -169,6 +171,7 @@ impl Script {
             target: format!("sip:srs@{}", peer.server),
             routes: Vec::new(),
             heard: VecDeque::new(),
+            acknowledged: None,
             peer,
         }
     }
@@ -312,6 +315,18 @@ impl Script {
         ask.body = body.cloned();
         let bytes = self.write(&ask, self.cseq, &branch());
         self.peer.send(&bytes);
+        self.acknowledged = Some((self.cseq, bytes));
+    }
+
+    /// A 2xx that comes again is acknowledged again: the ACK may have been lost with a process that
+    /// had read it (RFC 3261 §13.2.2.4).
+    fn acknowledge_again(&mut self, message: &Message) {
+        if let Some((cseq, bytes)) = &self.acknowledged
+            && message.status().is_some_and(|status| status / 100 == 2)
+            && message.cseq() == Some((*cseq, "INVITE"))
+        {
+            self.peer.send(bytes);
+        }
     }
 
     /// Places a call that is accepted, and acknowledges it.
@@ -362,6 +377,7 @@ impl Script {
             if is_wanted(&message) {
                 return Some(message);
             }
+            self.acknowledge_again(&message);
             self.heard.push_back(message);
         }
     }
