@@ -7,8 +7,6 @@ use holdfast_control::statistics::{Disk, JournalStatistics, Refused, RingStatist
 use holdfast_control::{EngineStatistics, ShardStatistics};
 use holdfast_shard::ShardStatistics as Counted;
 use holdfast_units::WallTime;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 
 use crate::shard_loop::BLOCKS;
 
@@ -32,8 +30,8 @@ impl EngineFigures {
             disks: disks
                 .filter_map(|(name, folder)| disk(name, folder).ok())
                 .collect(),
-            cpu_us: cpu_us(),
-            memory: resident().unwrap_or_default(),
+            cpu_us: holdfast_process::cpu_us(),
+            memory: holdfast_process::memory(),
         }
     }
 }
@@ -47,25 +45,6 @@ fn disk(name: &str, folder: &Path) -> io::Result<Disk> {
         size: (figures.blocks() - figures.blocks_free() + figures.blocks_available()) * block,
         free: figures.blocks_available() * block,
     })
-}
-
-/// Octets of this process's memory that are resident.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1_024)
-}
-
-fn cpu_us() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF);
-    let sum =
-        usage.map(|it| it.user_time().num_microseconds() + it.system_time().num_microseconds());
-    sum.ok()
-        .and_then(|sum| u64::try_from(sum).ok())
-        .unwrap_or_default()
 }
 
 /// What a shard has counted.

@@ -239,7 +239,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let stopped = stop_signal(&stop)?;
     let listener = Listener::bind(path).map_err(socket)?;
     info!(socket = %path.display(), shards = slices.len(), ingest = ingests.name, "ready");
-    supervisor::tell_ready();
+    holdfast_process::tell_ready();
     let control = Control {
         instance: u64::from_le_bytes(random_bytes()),
         slices,
@@ -260,7 +260,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         stop: stopped,
     };
     control::run(control, listener).map_err(StartError::Thread)?;
-    supervisor::tell_stopping();
+    holdfast_process::tell_stopping();
     finish(threads, publishers, settings.lifecycle.shutdown_timeout);
     let _ = fs::remove_file(path);
     end(&lifeline, ingests.rule, goes_on.load(Ordering::Relaxed));

@@ -1,25 +1,6 @@
-//! What systemd is told: ready, alive, ending. Without a supervisor that wants to know, nothing is.
+//! The engine is alive for as long as each of its shards is, which systemd wants to hear.
 
 use std::time::{Duration, Instant};
-
-use sd_notify::NotifyState;
-use tracing::warn;
-
-/// Packets are taken.
-pub fn tell_ready() {
-    tell(NotifyState::Ready);
-}
-
-/// The process is ending.
-pub fn tell_stopping() {
-    tell(NotifyState::Stopping);
-}
-
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!(%error, "the supervisor cannot be told");
-    }
-}
 
 /// Alive for as long as every shard tells its numbers, which it does once a second.
 #[derive(Debug)]
@@ -35,7 +16,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 impl Watchdog {
     pub fn new(now: Instant, shards: usize) -> Self {
         Self {
-            is_wanted: sd_notify::watchdog_enabled().is_some(),
+            is_wanted: holdfast_process::watchdog().is_some(),
             heard: vec![now; shards],
         }
     }
@@ -50,7 +31,7 @@ impl Watchdog {
     /// Tells the supervisor, where all is well; called once a second.
     pub fn look(&self, now: Instant) {
         if self.is_wanted && self.is_alive(now) {
-            tell(NotifyState::Watchdog);
+            holdfast_process::tell_alive();
         }
     }
 

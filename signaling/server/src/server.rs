@@ -263,7 +263,7 @@ impl Server {
                     }
                     stopped_at = Some(self.clock.now());
                     self.is_stopping = true;
-                    supervisor::tell_stopping();
+                    holdfast_process::tell_stopping();
                     let (now, wall) = (self.clock.now(), self.clock.wall());
                     match is_handover {
                         true => self.recorder.begin_handover(now, wall),
@@ -312,7 +312,7 @@ impl Server {
         }
         let inbox = self.setup.inbox.clone();
         tokio::task::spawn_local(supervisor::keep_alive(inbox));
-        supervisor::tell_ready();
+        holdfast_process::tell_ready();
         self.http.start();
         let path = self.settings.node.operator_socket.clone();
         tokio::task::spawn_local(operator_socket::run(path, self.setup.inbox.clone()));

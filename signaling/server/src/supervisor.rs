@@ -1,33 +1,15 @@
-//! What systemd is told: ready, alive, ending. Without a supervisor that wants to know, nothing is.
+//! Signaling is alive for as long as it answers, which systemd wants to hear.
 
 use holdfast_control::status::Question;
-use sd_notify::NotifyState;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
-use tracing::warn;
 
 use crate::incoming::Incoming;
-
-/// Requests are taken.
-pub fn tell_ready() {
-    tell(NotifyState::Ready);
-}
-
-/// The process is ending its calls.
-pub fn tell_stopping() {
-    tell(NotifyState::Stopping);
-}
-
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!(%error, "the supervisor cannot be told");
-    }
-}
 
 /// Says that the process is alive for as long as the task that owns the recorder answers, where the
 /// supervisor wants to hear it.
 pub async fn keep_alive(inbox: Sender<Incoming>) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
+    let Some(limit) = holdfast_process::watchdog() else {
         return;
     };
     loop {
@@ -41,7 +23,7 @@ pub async fn keep_alive(inbox: Sender<Incoming>) {
             return;
         }
         if answered.await.is_ok() {
-            tell(NotifyState::Watchdog);
+            holdfast_process::tell_alive();
         }
         tokio::time::sleep(limit / 3).await;
     }

@@ -9,8 +9,6 @@ use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status
 use holdfast_control::{FromEngine, ShardStatistics, Stage, StageLatency};
 use holdfast_recording::recorder::Statistics;
 use holdfast_units::WallTime;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 use tokio::sync::oneshot;
 
 use crate::chain;
@@ -179,8 +177,8 @@ impl Watch {
         };
         status.store_fault = self.store_fault.clone();
         status.process = Process {
-            cpu_us: cpu_us(),
-            memory: resident().unwrap_or_default(),
+            cpu_us: holdfast_process::cpu_us(),
+            memory: holdfast_process::memory(),
             ..status.process
         };
     }
@@ -256,25 +254,6 @@ fn bad(name: &str, text: String) -> Check {
         is_good: false,
         ..good(name, text)
     }
-}
-
-fn cpu_us() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF);
-    let sum =
-        usage.map(|it| it.user_time().num_microseconds() + it.system_time().num_microseconds());
-    sum.ok()
-        .and_then(|sum| u64::try_from(sum).ok())
-        .unwrap_or_default()
-}
-
-/// Octets of this process's memory that are resident.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1_024)
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
