@@ -25,6 +25,7 @@ pub mod search;
 pub mod secure;
 pub mod shared;
 pub mod srtp;
+pub mod supervisor;
 pub mod system;
 pub mod talk;
 pub mod tools;

@@ -1,12 +1,29 @@
-//! Two network namespaces with a cable between them: a network that is nobody else's.
+//! Networks that are nobody else's: one host alone, or two with a cable between them.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::tools::{Tool, is_root};
+
+/// Moves this thread to a network of its own, which has a loopback and nothing else: sockets, threads and
+/// processes it makes from now on are there. `false`, and a word about it, where this process may not.
+///
+/// # Panics
+/// When root may not either.
+pub fn enter_lonely() -> bool {
+    if !is_root() {
+        return false;
+    }
+    let Some(ip) = Tool::find("ip") else {
+        return false;
+    };
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    ip.output(Path::new("/"), &["link", "set", "lo", "up"]);
+    true
+}
 
 /// A network of two hosts, `caller` and `server`.
 #[derive(Debug)]

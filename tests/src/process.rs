@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::supervisor::Supervisor;
 use crate::wait::wait_for;
 
 /// A process of the system.
@@ -16,6 +17,7 @@ pub struct Process {
     /// Program and arguments.
     command: Vec<String>,
     log: PathBuf,
+    supervisor: Option<Supervisor>,
     child: Option<Child>,
 }
 
@@ -30,8 +32,24 @@ impl Process {
             name,
             command,
             log,
+            supervisor: None,
             child: None,
         }
+    }
+
+    /// Has it started by who keeps descriptors for it from now on.
+    #[must_use]
+    pub fn supervised(mut self, supervisor: Supervisor) -> Self {
+        self.supervisor = Some(supervisor);
+        self
+    }
+
+    /// Names of the descriptors that its supervisor keeps.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn kept(&self) -> Vec<String> {
+        self.supervisor.as_ref().expect("a supervisor").kept()
     }
 
     /// Starts it; what it says goes behind what is in its log already.
@@ -45,8 +63,15 @@ impl Process {
             .append(true)
             .open(&self.log)
             .expect("a log");
-        let child = Command::new(&self.command[0])
-            .args(&self.command[1..])
+        let mut command = match &self.supervisor {
+            Some(supervisor) => supervisor.command(&self.command),
+            None => {
+                let mut command = Command::new(&self.command[0]);
+                command.args(&self.command[1..]);
+                command
+            }
+        };
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

@@ -17,6 +17,7 @@ use crate::certificates::{Authority, Identity};
 use crate::ports::{MEDIA_PORTS_MAX, PortSlot};
 use crate::process::Process;
 use crate::search::files;
+use crate::supervisor::Supervisor;
 use crate::wait::wait_for;
 
 /// How a system differs from the usual one.
@@ -32,6 +33,8 @@ pub struct Options {
     /// Files beside the settings.
     files: Vec<(String, String)>,
     is_tls: bool,
+    is_ring: bool,
+    is_supervised: bool,
 }
 
 /// A running system. Dropping it ends both processes and takes the folder away.
@@ -56,6 +59,8 @@ impl Default for Options {
             peers: Vec::new(),
             files: Vec::new(),
             is_tls: false,
+            is_ring: false,
+            is_supervised: false,
         }
     }
 }
@@ -105,6 +110,20 @@ impl Options {
     #[must_use]
     pub fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Takes packets by the packet ring; the usual one has plain sockets.
+    #[must_use]
+    pub const fn ring(mut self) -> Self {
+        self.is_ring = true;
+        self
+    }
+
+    /// Has each process started by a supervisor that keeps its descriptors.
+    #[must_use]
+    pub const fn supervised(mut self) -> Self {
+        self.is_supervised = true;
         self
     }
 
@@ -159,6 +178,7 @@ impl Options {
         let sips = SocketAddr::new(self.host, slot.sips());
         let tls = self.is_tls.then(|| format!(", \"tls:{sips}\""));
         let tls = tls.unwrap_or_default();
+        let ingest = if self.is_ring { "packet-ring" } else { "udp" };
         let tables = [
             (
                 "node",
@@ -178,7 +198,7 @@ impl Options {
             ("store", String::new()),
             (
                 "media",
-                format!("ingest = \"udp\"\nports = \"{first}-{last}\"\n"),
+                format!("ingest = \"{ingest}\"\nports = \"{first}-{last}\"\n"),
             ),
             ("srtp", String::new()),
             ("journal", "segment_size = \"4 MiB\"\n".to_owned()),
@@ -222,7 +242,14 @@ impl System {
         let config = options.write(dir.path(), &slot);
         let process = |name| {
             let log = dir.path().join(format!("{name}.log"));
-            Process::new(name, &options.within, &config, log)
+            let process = Process::new(name, &options.within, &config, log);
+            match options.is_supervised {
+                true => {
+                    let socket = dir.path().join(format!("{name}.notify"));
+                    process.supervised(Supervisor::listen(&socket))
+                }
+                false => process,
+            }
         };
         let mut system = Self {
             engine: process("holdfast-media"),

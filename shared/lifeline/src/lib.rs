@@ -14,9 +14,13 @@
 //! never looks at what it keeps, gives it to its own user's processes alone, and lets it go when nobody
 //! has come for a while.
 //!
+//! Where systemd started a process, its descriptor store (`depot.rs`) holds the same things, so that even
+//! the death of both processes at once leaves them.
+//!
 //! It refuses to decide who may start: that no two processes own the same things is their own lock's
 //! business.
 
+mod depot;
 mod keeper;
 mod lifeline;
 pub mod limits;

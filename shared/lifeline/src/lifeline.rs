@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tracing::{error, info, warn};
 
+use crate::depot::Depot;
 use crate::limits::RETRY_PAUSE;
 use crate::message::{FromKeeper, Item, ToKeeper, decode, encode};
 use crate::store::{count_of, encoded_size_max, fits};
@@ -51,20 +52,23 @@ enum Change {
     Flush(SyncSender<()>),
 }
 
-struct Thing {
-    note: Vec<u8>,
-    descriptors: Vec<Descriptor>,
+/// What is to be kept under a key.
+pub(crate) struct Thing {
+    pub(crate) note: Vec<u8>,
+    pub(crate) descriptors: Vec<Descriptor>,
 }
 
 impl Lifeline {
     /// Asks the keeper at `path` for what it keeps, and goes on to tell it what is to be kept. Where
-    /// there is none, nothing is kept, and the next one is told as soon as it is there.
+    /// there is none, nothing is kept, and the next one is told as soon as it is there. What it does not
+    /// have comes from systemd, if that has it.
     ///
     /// # Errors
     ///
     /// The system gives no thread, or no descriptor for it.
     pub fn connect(path: &Path) -> io::Result<(Self, Vec<Kept>)> {
-        let (connection, kept) = match fetch(path) {
+        let (depot, stored) = Depot::open();
+        let (connection, mut kept) = match fetch(path) {
             Ok((connection, kept)) => (Some(connection), kept),
             Err(error) if is_absence(&error) => (None, Vec::new()),
             Err(error) => {
@@ -72,6 +76,15 @@ impl Lifeline {
                 (None, Vec::new())
             }
         };
+        let is_new = |it: &Kept| kept.iter().all(|known| known.key != it.key);
+        let stored: Vec<Kept> = stored.into_iter().filter(is_new).collect();
+        if !stored.is_empty() {
+            info!(
+                things = stored.len(),
+                "systemd kept what the other process does not have"
+            );
+        }
+        kept.extend(stored);
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (changes, queue) = channel();
         let mut owner = Owner {
@@ -80,6 +93,7 @@ impl Lifeline {
             queue,
             things: BTreeMap::new(),
             connection,
+            depot,
             is_settled: false,
         };
         thread::Builder::new()
@@ -130,6 +144,7 @@ struct Owner {
     /// All that is to be kept.
     things: BTreeMap<String, Thing>,
     connection: Option<Connection>,
+    depot: Depot,
     is_settled: bool,
 }
 
@@ -152,6 +167,7 @@ impl Owner {
                 return;
             };
             self.tell(&news);
+            self.store(&news);
             for flush in news.flushes {
                 let _ = flush.try_send(());
             }
@@ -183,7 +199,7 @@ impl Owner {
         loop {
             match self.queue.try_recv() {
                 Ok(Change::Deposit(key, thing)) => {
-                    let item = item(&key, &thing);
+                    let item = thing.item(&key);
                     if !item.is_fit() {
                         error!(key, "too much to be kept as one thing: it is not");
                         continue;
@@ -229,6 +245,23 @@ impl Owner {
         }
     }
 
+    /// The same to systemd, which is there all the time.
+    fn store(&mut self, news: &News) {
+        for key in &news.withdrawals {
+            self.depot.remove(key);
+        }
+        for (key, thing) in news
+            .deposits
+            .iter()
+            .filter_map(|key| self.things.get_key_value(key))
+        {
+            self.depot.store(key, thing);
+        }
+        if news.is_settled {
+            self.depot.settle();
+        }
+    }
+
     fn send(&self, connection: &Connection, news: &News) -> io::Result<()> {
         for keys in news.withdrawals.chunks(KEYS_MAX) {
             connection.send(&encode(&ToKeeper::Withdraw(keys.to_vec())), &[])?;
@@ -239,7 +272,7 @@ impl Owner {
             .iter()
             .filter_map(|key| self.things.get_key_value(key))
         {
-            let item = item(key, thing);
+            let item = thing.item(key);
             if !fits(count_of(&items), size, thing.descriptors.len(), &item) {
                 let message = ToKeeper::Deposit(std::mem::take(&mut items));
                 connection.send(&encode(&message), &descriptors)?;
@@ -277,11 +310,14 @@ impl Owner {
     }
 }
 
-fn item(key: &str, thing: &Thing) -> Item {
-    Item {
-        key: key.to_owned(),
-        note: thing.note.clone(),
-        count: u16::try_from(thing.descriptors.len()).unwrap_or(u16::MAX),
+impl Thing {
+    /// What a message says of it.
+    pub(crate) fn item(&self, key: &str) -> Item {
+        Item {
+            key: key.to_owned(),
+            note: self.note.clone(),
+            count: u16::try_from(self.descriptors.len()).unwrap_or(u16::MAX),
+        }
     }
 }
 
