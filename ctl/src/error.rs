@@ -32,6 +32,8 @@ pub(crate) enum CommandError {
     Refused(#[source] Refusal),
     #[error("{text} begins the ids of several recordings: {}", ids.join(", "))]
     Ambiguous { text: String, ids: Vec<String> },
+    #[error("the parts cannot be joined")]
+    Join(#[from] holdfast_join::JoinError),
     #[error(
         "recording {id} has no packets of that kind kept; \
          recordings.keep_packets = \"always\" keeps all of them"

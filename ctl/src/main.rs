@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod export;
 mod fingerprint;
+mod join;
 mod latency;
 mod list;
 mod show;
@@ -210,6 +211,14 @@ enum RecordingsCommand {
         #[arg(long)]
         all: bool,
     },
+    /// Make one recording of all parts of it, with one timeline: <id>.joined. The parts stay.
+    Join {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// A further folder of recordings, such as another node's; may be given several times.
+        #[arg(long, value_name = "DIR")]
+        from: Vec<PathBuf>,
+    },
     /// Write the packets of one recording as pcapng, for Wireshark.
     Export {
         /// Its id, or the beginning of it.
@@ -285,10 +294,11 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
             return Ok(Verdict::Well);
         }
     };
-    let catalogue = match &recordings.dir {
-        Some(dir) => Catalogue::new(dir.clone()),
-        None => Catalogue::new(source.settings()?.recordings.dir),
+    let dir = match &recordings.dir {
+        Some(dir) => dir.clone(),
+        None => source.settings()?.recordings.dir,
     };
+    let catalogue = Catalogue::new(dir.clone());
     match &recordings.command {
         RecordingsCommand::List {
             day,
@@ -316,8 +326,9 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
                 Some(id) => vec![catalogue.find(id)?],
                 None => catalogue.entries(None)?,
             };
-            verify::verify(out, &entries, cli.json)
+            verify::verify(out, &catalogue, &entries, cli.json)
         }
+        RecordingsCommand::Join { id, from } => join::join(out, &dir, from, id, cli.json),
         RecordingsCommand::Export { id, pcap, stream } => {
             export::export(out, &catalogue.find(id)?, pcap, *stream, cli.json)
         }

@@ -66,10 +66,16 @@ fn document(entry: &Entry, manifest: &Manifest, audio: &Audio) -> Value {
 fn write_head(out: &mut dyn Write, entry: &Entry, manifest: &Manifest) -> Result<(), CommandError> {
     let sip = &manifest.call.sip;
     let peer = sip.peer.map(|peer| peer.to_string()).unwrap_or_default();
-    let part = (manifest.part > 1).then(|| manifest.part.to_string());
+    let part = match manifest.part {
+        holdfast_manifest::JOINED => Some(format!("all {} joined", manifest.parts.len())),
+        1 => None,
+        part => Some(part.to_string()),
+    };
+    let continues = manifest.call.continues.as_ref().and_then(text::continues);
     let rows = [
         ("recording", manifest.id.to_string()),
         ("part", part.unwrap_or_default()),
+        ("begins", continues.unwrap_or_default()),
         ("folder", entry.path.display().to_string()),
         ("started", format!("{} UTC", text::moment(manifest.started))),
         ("duration", text::span(manifest.duration_ms)),
@@ -209,6 +215,13 @@ fn write_rest(out: &mut dyn Write, manifest: &Manifest) -> Result<(), CommandErr
     for one in &manifest.call.correlations {
         let line = format!("{} {} {} ({})", one.vendor, one.kind, one.value, one.source);
         writeln!(out, "known as   {}", printable(&line))?;
+    }
+    for part in &manifest.parts {
+        let (from, to) = (text::span(part.from_ms), text::span(part.to_ms));
+        let line = format!("{} {from} to {to}, {}", part.number, part.node);
+        let gap = part.continues.as_ref().and_then(text::continues);
+        let gap = gap.map(|gap| format!(", {gap}")).unwrap_or_default();
+        writeln!(out, "part       {}", printable(&format!("{line}{gap}")))?;
     }
     for pause in &manifest.call.pauses {
         let until = pause.to.map_or_else(|| "the end".to_owned(), text::moment);

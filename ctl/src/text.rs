@@ -1,6 +1,6 @@
 //! How values look to people.
 
-use holdfast_manifest::{Call, EndReason};
+use holdfast_manifest::{Call, Continues, EndReason};
 use holdfast_units::WallTime;
 
 /// To the second: `2026-11-22 10:00:00`.
@@ -17,6 +17,21 @@ pub(crate) fn span(milliseconds: u64) -> String {
         0 => format!("{minutes}:{second:02}.{rest:03}"),
         hours => format!("{hours}:{:02}:{second:02}.{rest:03}", minutes % 60),
     }
+}
+
+/// How long nothing was recorded before a part, and why, where that is known.
+pub(crate) fn continues(continues: &Continues) -> Option<String> {
+    let cause = serde_json::to_value(continues.cause).unwrap_or_default();
+    let cause = cause.as_str().unwrap_or("unknown").to_owned();
+    let gap = continues.gap_ms?;
+    Some(if gap < 0 {
+        format!(
+            "{} ms in both it and the part before ({cause})",
+            gap.unsigned_abs()
+        )
+    } else {
+        format!("{gap} ms after the end of the part before ({cause})")
+    })
 }
 
 /// The word that the manifest has for a reason.

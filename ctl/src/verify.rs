@@ -15,7 +15,7 @@ use crate::Verdict;
 use crate::error::{self, CommandError};
 use crate::fingerprint::fingerprint;
 use crate::text::printable;
-use holdfast_catalogue::{Entry, read_error};
+use holdfast_catalogue::{Catalogue, Entry, read_error};
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ enum Finding {
     Good,
     /// Nothing is known of it.
     Unlisted,
+    /// A part that is not in this folder of recordings.
+    Elsewhere,
     Missing,
     NameOutside,
     SizeDiffers {
@@ -41,6 +43,7 @@ enum Finding {
 /// Verifies recordings one after the other.
 pub(crate) fn verify(
     out: &mut dyn Write,
+    catalogue: &Catalogue,
     entries: &[Entry],
     json: bool,
 ) -> Result<Verdict, CommandError> {
@@ -48,7 +51,7 @@ pub(crate) fn verify(
     let mut documents = Vec::new();
     for entry in entries {
         let (files, error) = match entry.manifest() {
-            Ok(manifest) => (check(entry, &manifest)?, None),
+            Ok(manifest) => (check(catalogue, entry, &manifest)?, None),
             Err(error) => (Vec::new(), Some(error::chain(&error))),
         };
         let is_good = error.is_none() && files.iter().all(|(_, finding)| finding.is_no_fault());
@@ -67,7 +70,11 @@ pub(crate) fn verify(
     Ok(verdict)
 }
 
-fn check(entry: &Entry, manifest: &Manifest) -> Result<Vec<(String, Finding)>, CommandError> {
+fn check(
+    catalogue: &Catalogue,
+    entry: &Entry,
+    manifest: &Manifest,
+) -> Result<Vec<(String, Finding)>, CommandError> {
     let mut findings = Vec::new();
     if (manifest.id, manifest.part) != (entry.id, entry.part) {
         let other = holdfast_manifest::folder_name(manifest.id, manifest.part);
@@ -94,6 +101,7 @@ fn check(entry: &Entry, manifest: &Manifest) -> Result<Vec<(String, Finding)>, C
         };
         findings.push((document.file.clone(), finding));
     }
+    findings.extend(compare_parts(catalogue, manifest)?);
     let mut there = BTreeSet::new();
     collect_files(&entry.path, &entry.path, &mut there)?;
     there.remove(holdfast_manifest::FILE_NAME);
@@ -101,6 +109,36 @@ fn check(entry: &Entry, manifest: &Manifest) -> Result<Vec<(String, Finding)>, C
         there.remove(&file.name);
     }
     findings.extend(there.into_iter().map(|name| (name, Finding::Unlisted)));
+    Ok(findings)
+}
+
+/// Each part that something was joined of, where it is here: whether it is the one that was read then.
+fn compare_parts(
+    catalogue: &Catalogue,
+    manifest: &Manifest,
+) -> Result<Vec<(String, Finding)>, CommandError> {
+    if manifest.parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let entries = catalogue.entries(None)?;
+    let mut findings = Vec::new();
+    for part in &manifest.parts {
+        let is_it = |entry: &&Entry| entry.id == manifest.id && entry.name() == part.folder;
+        let mut finding = Finding::Elsewhere;
+        for entry in entries.iter().filter(is_it) {
+            let (_, found) = fingerprint(entry.manifest_json()?.as_slice())?;
+            if found == part.manifest_sha256 {
+                finding = Finding::Good;
+                break;
+            }
+            // Another node's folder may have one of the same name: by its node it is told apart.
+            if entry.manifest().is_ok_and(|it| it.node == part.node) {
+                let listed = part.manifest_sha256.clone();
+                finding = Finding::HashDiffers { listed, found };
+            }
+        }
+        findings.push((format!("part {} of {}", part.number, part.node), finding));
+    }
     Ok(findings)
 }
 
@@ -158,7 +196,7 @@ fn collect_files(
 impl Finding {
     fn is_no_fault(&self) -> bool {
         match self {
-            Self::Good | Self::Unlisted => true,
+            Self::Good | Self::Unlisted | Self::Elsewhere => true,
             Self::Missing
             | Self::NameOutside
             | Self::SizeDiffers { .. }
@@ -172,6 +210,7 @@ impl Finding {
         match self {
             Self::Good => ("good", "good".to_owned()),
             Self::Unlisted => ("unlisted", "not named by the manifest".to_owned()),
+            Self::Elsewhere => ("elsewhere", "not in this folder".to_owned()),
             Self::Missing => ("missing", "MISSING".to_owned()),
             Self::NameOutside => ("name_outside", "NAME LEADS OUT OF THE RECORDING".to_owned()),
             Self::SizeDiffers { listed, found } => (

@@ -351,3 +351,76 @@ fn list_finds_a_call_by_its_id() {
     let none = sandbox.holdfast(&["recordings", "list", "--number", "999", "--json"]);
     assert_eq!(none.stdout.trim(), "[]");
 }
+
+/// Parts of two nodes' folders: joined, listed, shown and verified.
+#[test]
+fn parts_are_joined_and_what_was_joined_is_verified_with_its_parts() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(5), moment(0), &[("audio.wav", &wav())]);
+    let alone = sandbox.holdfast(&["recordings", "join", "0505"]);
+    assert_eq!(alone.status, 1);
+    assert!(
+        alone.stderr.contains("nothing is to be joined"),
+        "{}",
+        alone.stderr
+    );
+
+    let second = sandbox.publish_part(id(5), 2, moment(3), &[("audio.wav", &wav())]);
+    // Where another node's folder would be.
+    let other = sandbox.path("other/2026/11/22");
+    fs::create_dir_all(&other).unwrap();
+    let moved = other.join(second.file_name().unwrap());
+    fs::rename(&second, &moved).unwrap();
+    let from = ["recordings", "join", "0505", "--from", "other"];
+    let outcome = sandbox.holdfast(&from);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    for expected in [
+        "05050505050505050505050505050505 joined: var/recordings/2026/11/22/",
+        "  part 1: 0:00.000 to 0:01.000, recorder-1, 05050505050505050505050505050505\n",
+        "    2000 ms after the end of the part before (restart)\n",
+    ] {
+        assert!(
+            outcome.stdout.contains(expected),
+            "no {expected:?} in\n{}",
+            outcome.stdout
+        );
+    }
+    assert!(sandbox.holdfast(&from).stdout.contains("is joined already"));
+    let list = sandbox.holdfast(&["recordings", "list"]).stdout;
+    assert!(list.contains("0:04.000"), "{list}");
+    let shown = sandbox
+        .holdfast(&["recordings", "show", "0505.joined"])
+        .stdout;
+    assert!(shown.contains("part       all 2 joined\n"), "{shown}");
+    assert!(
+        shown.contains("part       2 0:03.000 to 0:04.000, recorder-1, 2000 ms after"),
+        "{shown}"
+    );
+
+    let verify = || sandbox.holdfast(&["recordings", "verify", "0505.joined"]);
+    let good = verify();
+    assert_eq!(good.status, 0, "{}", good.stdout);
+    assert!(
+        good.stdout.contains("part 1 of recorder-1: good"),
+        "{}",
+        good.stdout
+    );
+    assert!(
+        good.stdout
+            .contains("part 2 of recorder-1: not in this folder"),
+        "{}",
+        good.stdout
+    );
+    // A part that is another one now.
+    let path =
+        sandbox.path("var/recordings/2026/11/22/05050505050505050505050505050505/recording.json");
+    let json = fs::read_to_string(&path).unwrap();
+    fs::write(&path, json.replace("\"packets\": 50", "\"packets\": 51")).unwrap();
+    let bad = verify();
+    assert_eq!(bad.status, 1);
+    assert!(
+        bad.stdout.contains("part 1 of recorder-1: SHA-256 DIFFERS"),
+        "{}",
+        bad.stdout
+    );
+}

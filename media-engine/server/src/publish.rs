@@ -16,6 +16,7 @@
 
 mod audio_file;
 mod files;
+mod parts;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -141,6 +142,9 @@ impl Publisher {
         let published = sum(&folder, &manifest);
         info!(recording = %id, folder = published.folder, duration_ms = manifest.duration_ms,
             packets = published.packets, lost = published.lost, "published");
+        if part > 1 || manifest.call.continues.is_some() {
+            self.join_parts(&manifest);
+        }
         Ok(published)
     }
 
@@ -156,11 +160,16 @@ impl Publisher {
         }
     }
 
-    /// The folder that this state of a recording has, or is to have: beside the former parts.
-    fn place(&self, recording: &Recording) -> Result<Place, PublishError> {
+    /// The folder that a recording is filed under.
+    fn day(&self, recording: &Recording) -> PathBuf {
         let (year, month, day) = recording.started.utc_date();
         let day = format!("{year:04}/{month:02}/{day:02}");
-        let day = self.settings.dir.join(day);
+        self.settings.dir.join(day)
+    }
+
+    /// The folder that this state of a recording has, or is to have: beside the former parts.
+    fn place(&self, recording: &Recording) -> Result<Place, PublishError> {
+        let day = self.day(recording);
         let state = state_sha256(recording);
         let mut part = 1;
         loop {
@@ -191,6 +200,7 @@ impl Publisher {
         let mut files = documents(made)?;
         let tracks = self.tracks(recording)?;
         let time = times(recording, part, &tracks);
+        call.continues = self.continues(recording, part, call.continues, time.started);
         let mut inputs: Vec<TrackInput<'_>> = tracks.iter().map(input).collect();
         let channels = call.channels.len().max(1) as u16;
         let plan =
@@ -296,9 +306,12 @@ impl Publisher {
 
     /// Whether what is not needed has to make room for what is.
     fn is_short_of_space(&self) -> bool {
+        self.settings.when_critical == WhenCritical::DropPacketsFirst && self.is_disk_critical()
+    }
+
+    fn is_disk_critical(&self) -> bool {
         let critical = u16::from(self.settings.disk_critical_watermark) * 10;
-        let is_critical = || disk_used_permille(&self.settings.dir).is_ok_and(|it| it >= critical);
-        self.settings.when_critical == WhenCritical::DropPacketsFirst && is_critical()
+        disk_used_permille(&self.settings.dir).is_ok_and(|it| it >= critical)
     }
 
     fn manifest(

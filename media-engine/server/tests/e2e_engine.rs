@@ -6,6 +6,7 @@
 pub(crate) mod support;
 
 use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
 
 use holdfast_control::{FromEngine, ToEngine};
 use holdfast_manifest::{GapCause, Manifest};
@@ -185,6 +186,45 @@ fn a_recording_that_is_claimed_after_it_was_published_gets_a_part_of_its_own() {
     }
     assert_ne!(folders[0], folders[1]);
     assert_eq!(count_in_place(&channel(&folders[0], 0), 0..20), 20);
+    assert_joined(&folders);
+}
+
+/// The second part says what it goes on from, and both are one recording too, sample for sample.
+fn assert_joined(folders: &[PathBuf]) {
+    let manifest = |folder: &Path| {
+        let json = std::fs::read(folder.join(holdfast_manifest::FILE_NAME)).unwrap();
+        holdfast_manifest::Manifest::from_json(&json).unwrap()
+    };
+    let parts = [manifest(&folders[0]), manifest(&folders[1])];
+    let between = parts[1].started.since(parts[0].ended).as_millis() as i64;
+    let continues = parts[1].call.continues.clone().unwrap();
+    assert_eq!(parts[0].call.continues, None);
+    assert_eq!(continues.folder, Some(parts[0].id.to_string()));
+    assert_eq!(
+        (continues.ended, continues.gap_ms),
+        (Some(parts[0].ended), Some(between))
+    );
+    assert_eq!(continues.cause, holdfast_manifest::PartCause::Restart);
+
+    let joined = folders[0].with_file_name(format!("{}.joined", parts[0].id));
+    support::wait_until("the parts are joined", || joined.exists());
+    let whole = manifest(&joined);
+    assert_eq!(whole.parts.len(), 2);
+    assert_eq!(
+        whole.parts[1].continues.as_ref().unwrap().gap_ms,
+        Some(between)
+    );
+    let [first, second, all] = [&folders[0], &folders[1], &joined].map(|folder| channel(folder, 0));
+    let begin = whole.parts[1].from_ms as usize * 8;
+    // The second part lies at the nearest sample.
+    let begin = (begin..begin + 8).find(|at| all[*at..].starts_with(&second));
+    let begin = begin.expect("the second part, at its place");
+    assert!(all.starts_with(&first));
+    assert_eq!(all.len(), begin + second.len());
+    assert!(
+        all[first.len()..begin].iter().all(|octet| *octet == 0xff),
+        "silence between"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use holdfast_units::WallTime;
 use serde::{Deserialize, Serialize};
 
-use crate::{EndReason, time};
+use crate::{Continues, EndReason, time};
 
 /// The call as signaling knew it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Call {
     /// Dialogs whose place another one took, the first one first.
     #[serde(default)]
     pub formers: Vec<FormerDialog>,
+    /// What this part goes on from, where it is not where the call began.
+    #[serde(default)]
+    pub continues: Option<Continues>,
     /// What was odd about the signaling, and tolerated.
     #[serde(default)]
     pub warnings: Vec<Warning>,

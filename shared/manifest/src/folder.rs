@@ -3,22 +3,27 @@
 //! ```text
 //! 0af1…c3      the recording, or its first part
 //! 0af1…c3.2    its second part: the call came again after the first one had been published
+//! 0af1…c3.joined   all of its parts as one recording
 //! ```
 
 use holdfast_units::RecordingId;
 
-/// The name of the folder of this part, counted from 1.
+/// The number of the recording that was joined from all parts.
+pub const JOINED: u32 = 0;
+
+/// The name of the folder of this part, counted from 1, or of [`JOINED`].
 pub fn folder_name(id: RecordingId, part: u32) -> String {
-    if part <= 1 {
-        id.to_string()
-    } else {
-        format!("{id}.{part}")
+    match part {
+        JOINED => format!("{id}.{JOINED_ENDING}"),
+        1 => id.to_string(),
+        _ => format!("{id}.{part}"),
     }
 }
 
 /// The recording and the part that a folder of this name holds; `None` where it is no such name.
 pub fn parse_folder_name(name: &str) -> Option<(RecordingId, u32)> {
     let (id, part) = match name.split_once('.') {
+        Some((id, JOINED_ENDING)) => (id, JOINED),
         Some((id, part)) => (id, part.parse().ok()?),
         None => (name, 1),
     };
@@ -27,6 +32,8 @@ pub fn parse_folder_name(name: &str) -> Option<(RecordingId, u32)> {
     (folder_name(id, part) == name).then_some((id, part))
 }
 
+const JOINED_ENDING: &str = "joined";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,7 +41,7 @@ mod tests {
     #[test]
     fn each_part_has_one_name() {
         let id = RecordingId::from_bytes([0xab; 16]);
-        for part in [1, 2, 10, u32::MAX] {
+        for part in [JOINED, 1, 2, 10, u32::MAX] {
             let name = folder_name(id, part);
             assert_eq!(parse_folder_name(&name), Some((id, part)), "{name}");
         }

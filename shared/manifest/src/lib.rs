@@ -14,7 +14,7 @@ pub use call::{
     Call, Channel, Correlation, Extension, FormerDialog, Group, Interval, MetadataDocument,
     Participant, Pause, PausedBy, Presence, Session, SipDialog, Warning,
 };
-pub use folder::{folder_name, parse_folder_name};
+pub use folder::{JOINED, folder_name, parse_folder_name};
 pub use stream::{
     Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind, SsrcSeen, Stream,
 };
@@ -35,8 +35,8 @@ pub struct Manifest {
     pub format: u32,
     /// Identity of the recording; also the name of its folder, see [`folder_name`].
     pub id: RecordingId,
-    /// Which part of the recording this is, from 1. A further one begins where a call goes on whose
-    /// recording had been published: its `started` is where the part begins.
+    /// Which part of the recording this is, from 1, or [`JOINED`]. A further one begins where a call
+    /// goes on whose recording had been published: its `started` is where the part begins.
     #[serde(default = "first_part")]
     pub part: u32,
     /// SHA-256 of the final state that this was published of: the same state published again is
@@ -114,11 +114,17 @@ pub struct File {
     pub sha256: String,
 }
 
-/// What one node or process contributed to a recording.
+/// What one node or process contributed to a recording that was joined. It is left as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Counts from 1.
+    /// Counts from 1, in the order of time.
     pub number: u32,
+    /// Name of its folder: two nodes may each have one of the same name.
+    #[serde(default)]
+    pub folder: String,
+    /// SHA-256 of its `recording.json`, which has those of its files.
+    #[serde(default)]
+    pub manifest_sha256: String,
     /// Name of the node.
     pub node: String,
     /// When the part began.
@@ -129,6 +135,63 @@ pub struct Part {
     pub ended: WallTime,
     /// Why it ended.
     pub end_reason: EndReason,
+    /// Where it lies on the timeline of the joined recording.
+    #[serde(default)]
+    pub from_ms: u64,
+    /// Where it ends there.
+    #[serde(default)]
+    pub to_ms: u64,
+    /// Numbers of its streams in the joined recording.
+    #[serde(default)]
+    pub streams: Vec<u32>,
+    /// What it goes on from; `None` for the first one.
+    #[serde(default)]
+    pub continues: Option<Continues>,
+}
+
+/// What a part goes on from, and how long nothing was recorded between.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continues {
+    /// Name of the folder of the part before, where it is known.
+    #[serde(default)]
+    pub folder: Option<String>,
+    /// Name of the node that recorded it, where it is known.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// When it ended. `None` where it lies at another node: the joined recording has it.
+    #[serde(with = "time::option", default)]
+    pub ended: Option<WallTime>,
+    /// Milliseconds from there to where this part begins; negative where both recorded for a while.
+    #[serde(default)]
+    pub gap_ms: Option<i64>,
+    /// Why the call goes on in a part of its own.
+    pub cause: PartCause,
+}
+
+/// Why a call goes on in a further part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartCause {
+    /// The node that recorded it said no more that it lives, and another one went on.
+    NodeLost,
+    /// The client went on at another node, by an INVITE with Replaces (RFC 3891).
+    Replaced,
+    /// A process was away so long that what there was had been published.
+    Restart,
+}
+
+impl Continues {
+    /// The part before, which is known: what lies between is counted from its end.
+    pub fn from_part(before: &Manifest, cause: PartCause, started: WallTime) -> Self {
+        let gap = i128::from(started.0) - i128::from(before.ended.0);
+        Self {
+            folder: Some(folder_name(before.id, before.part)),
+            node: Some(before.node.clone()),
+            ended: Some(before.ended),
+            gap_ms: i64::try_from(gap / 1_000_000).ok(),
+            cause,
+        }
+    }
 }
 
 /// Why a manifest could not be read.

@@ -79,6 +79,13 @@ fn call() -> Call {
             source: "ucid".into(),
         }],
         formers: Vec::new(),
+        continues: Some(Continues {
+            folder: Some("abababababababababababababababab".into()),
+            node: Some("recorder-2".into()),
+            ended: Some(WallTime(STARTED.0 - 1_500_000_000)),
+            gap_ms: Some(1_500),
+            cause: PartCause::NodeLost,
+        }),
         pauses: vec![Pause {
             from: STARTED,
             to: Some(STARTED),

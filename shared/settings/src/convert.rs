@@ -496,6 +496,7 @@ fn recordings(checker: &mut Checker<'_>, raw: &RawRecordings) -> Recordings {
             raw.publish_threads,
             &limits::PUBLISH_THREADS,
         ),
+        join_parts: raw.join_parts,
     }
 }
 

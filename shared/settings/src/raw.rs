@@ -162,6 +162,7 @@ pub(crate) struct RawRecordings {
     pub disk_critical_watermark: String,
     pub when_critical: String,
     pub publish_threads: i64,
+    pub join_parts: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -356,6 +357,7 @@ impl Default for RawRecordings {
             disk_critical_watermark: "97 %".to_owned(),
             when_critical: "stop-new".to_owned(),
             publish_threads: 1,
+            join_parts: true,
         }
     }
 }

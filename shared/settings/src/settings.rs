@@ -531,6 +531,8 @@ pub struct Recordings {
     pub when_critical: WhenCritical,
     /// Threads that render and publish.
     pub publish_threads: u32,
+    /// Whether the parts of a recording are also published as one.
+    pub join_parts: bool,
 }
 
 /// Which track files stay with a published recording.

@@ -38,6 +38,7 @@ pub fn of(
         transactions_max: calls_max.saturating_mul(16).saturating_add(1_024),
     };
     RecorderConfig {
+        node: settings.node.name.clone(),
         endpoint: EndpointConfig {
             timers: Timers {
                 t1: sip.t1,

@@ -54,7 +54,36 @@ fn a_recording_that_comes_again_is_a_further_part_and_overwrites_nothing() {
         assert_eq!(manifest(&published).part, part);
     }
     let day = published_dir(&publisher.incoming).join("2026/11/22");
-    assert_eq!(fs::read_dir(day).unwrap().count(), 3);
+    assert_eq!(
+        fs::read_dir(&day).unwrap().count(),
+        4,
+        "and all of them as one"
+    );
+    let joined = day.join(holdfast_manifest::folder_name(
+        id,
+        holdfast_manifest::JOINED,
+    ));
+    let joined = Manifest::from_json(&fs::read(joined.join("recording.json")).unwrap()).unwrap();
+    assert_eq!(joined.parts.len(), 3);
+}
+
+#[test]
+fn parts_are_joined_only_where_that_is_wanted() {
+    let (_dir, mut publisher) = bench();
+    publisher.settings.join_parts = false;
+    let id = recording(1);
+    for revision in 1..=2 {
+        save(
+            &publisher,
+            Recording {
+                revision,
+                ..ended(id)
+            },
+        );
+        publisher.publish(id).unwrap();
+    }
+    let day = published_dir(&publisher.incoming).join("2026/11/22");
+    assert_eq!(fs::read_dir(day).unwrap().count(), 2);
 }
 
 #[test]

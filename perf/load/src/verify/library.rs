@@ -74,6 +74,8 @@ impl Library {
         };
         self.seen.insert(folder.clone());
         match read {
+            // It is made of others, which are there too.
+            Ok(manifest) if manifest.part == holdfast_manifest::JOINED => {}
             Ok(manifest) => {
                 let call_id = manifest.call.sip.call_id.clone();
                 self.by_call_id

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_control::{Life, Recording, Srtp, Stream, StreamMode};
-use holdfast_manifest::{EndReason, FormerDialog, Pause, SipDialog};
+use holdfast_manifest::{Continues, EndReason, FormerDialog, Pause, SipDialog};
 use holdfast_sip::endpoint::{DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -54,6 +54,8 @@ pub(super) struct Call {
     pub(super) lingering: Vec<(Stream, Option<Encryption>)>,
     /// Dialogs that were replaced, the first one first.
     pub(super) formers: Vec<FormerDialog>,
+    /// What another node recorded before, where one did.
+    pub(super) continues: Option<Continues>,
     /// Another node's, as long as the INVITE that takes the place of its dialog is not answered.
     pub(super) is_provisional: bool,
     /// Whether the store has any state of it.

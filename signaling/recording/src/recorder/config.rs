@@ -16,6 +16,8 @@ use crate::{limits, metadata};
 /// Configuration of a [`Recorder`](super::Recorder).
 #[derive(Clone, Debug)]
 pub struct RecorderConfig {
+    /// Name of this node, for whoever goes on with its calls.
+    pub node: String,
     /// SIP: timers, bounds, addresses to announce.
     pub endpoint: EndpointConfig,
     /// Whether what RFC 7866 does not allow is refused instead of recorded with a warning.
@@ -71,6 +73,7 @@ impl Default for RecorderConfig {
         let mut endpoint = EndpointConfig::default();
         endpoint.supported.push("replaces".to_owned());
         Self {
+            node: String::new(),
             endpoint,
             is_strict: false,
             takes_plain_invites: false,

@@ -37,6 +37,7 @@ fn describe(call: &Call) -> Described {
         extensions,
         pauses: call.pauses.clone(),
         formers: call.formers.clone(),
+        continues: call.continues.clone(),
         warnings: facts.warnings.clone(),
         metadata: facts.documents.clone(),
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_manifest::EndReason;
+use holdfast_manifest::{Continues, EndReason, PartCause};
 use holdfast_sip::FlowInfo;
 use holdfast_sip::dialog::DialogKey;
 use holdfast_sip::endpoint::ServerTx;
@@ -70,6 +70,7 @@ impl Recorder {
         let now = Now { mono: now, wall };
         let saved = saved::read(bytes)?;
         let (id, is_over) = (saved.id, saved.is_over());
+        let before = continues(&saved, PartCause::NodeLost);
         if self.calls.contains_key(&id) {
             return Ok(id);
         }
@@ -79,7 +80,7 @@ impl Recorder {
             return Ok(id);
         }
         self.take_up(now, saved);
-        self.begin_part(now, id);
+        self.begin_part(now, id, before);
         for port in self
             .calls
             .get(&id)
@@ -166,8 +167,9 @@ impl Recorder {
         if self.calls.contains_key(&id) {
             return Err(unknown());
         }
+        let before = continues(&saved, PartCause::Replaced);
         self.take_up(now, saved);
-        self.begin_part(now, id);
+        self.begin_part(now, id, before);
         self.strip(now, id, &search.invite.source);
         let taken = self.take_over(now, &search.invite, search.marks, id);
         if taken.is_err() {
@@ -189,11 +191,12 @@ impl Recorder {
 
     /// What is recorded here is a part of its own: it begins now, and the documents of the former part
     /// are there.
-    fn begin_part(&mut self, now: Now, id: RecordingId) {
+    fn begin_part(&mut self, now: Now, id: RecordingId, before: Continues) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         call.started = now.wall;
+        call.continues = Some(before);
         call.sync.revision = 0;
         call.documents = super::documents::Documents::default();
         call.facts.documents.clear();
@@ -240,6 +243,17 @@ impl Recorder {
         } else if revision == 0 {
             drop(self.forget(now, id));
         }
+    }
+}
+
+/// What is known here of the part before: when it ended, the other node alone will know.
+fn continues(saved: &SavedCall, cause: PartCause) -> Continues {
+    Continues {
+        folder: None,
+        node: Some(saved.node.clone()).filter(|node| !node.is_empty()),
+        ended: None,
+        gap_ms: None,
+        cause,
     }
 }
 

@@ -270,6 +270,7 @@ impl Recorder {
             queue: VecDeque::new(),
             lingering: Vec::new(),
             formers: Vec::new(),
+            continues: None,
             is_provisional: false,
             is_saved: false,
         }

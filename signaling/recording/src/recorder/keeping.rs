@@ -369,7 +369,8 @@ impl Recorder {
             .and_then(|dialog| self.endpoint.keep_dialog(now.mono, dialog));
         let key = dialog.as_ref().map(|kept| kept.dialog.key.clone());
         let peer = peer.map(|peer| peer.name.clone());
-        let bytes = SavedCall::of(now, call, peer, dialog, &self.deadlines).write();
+        let bytes =
+            SavedCall::of(now, &self.config.node, call, peer, dialog, &self.deadlines).write();
         self.keeping.ticket += 1;
         Some(Saving {
             ticket: self.keeping.ticket,

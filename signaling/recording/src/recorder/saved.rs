@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_manifest::{EndReason, FormerDialog, MetadataDocument, Pause, SipDialog, Warning};
+use holdfast_manifest::{
+    Continues, EndReason, FormerDialog, MetadataDocument, Pause, SipDialog, Warning,
+};
 use holdfast_sip::endpoint::KeptDialog;
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,11 @@ pub(super) struct SavedCall {
     pauses: Vec<Pause>,
     #[serde(default)]
     formers: Vec<FormerDialog>,
+    /// The name of the node that saved it.
+    #[serde(default)]
+    pub(super) node: String,
+    #[serde(default)]
+    continues: Option<Continues>,
     pub(super) expires_at: Option<WallTime>,
     pub(super) refresh_at: Option<WallTime>,
     pub(super) ends_at: Option<WallTime>,
@@ -121,6 +128,7 @@ impl SavedCall {
     /// The call as it is now.
     pub(super) fn of(
         now: Now,
+        node: &str,
         call: &Call,
         peer: Option<String>,
         dialog: Option<KeptDialog>,
@@ -176,6 +184,8 @@ impl SavedCall {
             asking: call.asking.to_saved(!facts.documents.is_empty()),
             pauses: call.pauses.clone(),
             formers: call.formers.clone(),
+            node: node.to_owned(),
+            continues: call.continues.clone(),
             expires_at: at(Timer::Expiry),
             refresh_at: at(Timer::Refresh),
             ends_at: at(Timer::Duration),
@@ -232,6 +242,7 @@ impl SavedCall {
             queue: VecDeque::new(),
             lingering: Vec::new(),
             formers: self.formers,
+            continues: self.continues,
             is_provisional: false,
             is_saved: true,
         }

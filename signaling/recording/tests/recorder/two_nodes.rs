@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use holdfast_control::Life;
-use holdfast_manifest::EndReason;
+use holdfast_manifest::{EndReason, PartCause};
 use holdfast_recording::recorder::{Notice, RecorderConfig, WhenStoreAway};
 use holdfast_units::RecordingId;
 
@@ -13,6 +13,7 @@ use crate::world::{World, starts};
 
 fn node() -> World {
     World::with(RecorderConfig {
+        node: "recorder-7".to_owned(),
         when_store_away: Some(WhenStoreAway::Accept),
         shares_calls: true,
         ..RecorderConfig::default()
@@ -60,6 +61,15 @@ fn a_standby_goes_on_on_the_same_ports_in_a_part_of_its_own() {
     let call = published.call();
     assert_eq!(call.participants.len(), 2);
     assert!(call.warnings.iter().any(|one| one.code == "adopted"));
+    let before = call.continues.expect("what it goes on from");
+    assert_eq!(
+        (before.cause, before.node.as_deref()),
+        (PartCause::NodeLost, Some("recorder-7"))
+    );
+    assert_eq!(
+        before.gap_ms, None,
+        "the other node knows when its part ended"
+    );
     assert!(b.store.states.is_empty());
 }
 
@@ -197,6 +207,8 @@ fn replaces_finds_the_call_of_another_node() {
     c.pass_secs(1);
     assert_eq!(c.held_id(), id, "one id");
     assert_eq!(c.held().last().streams.len(), 2);
+    let before = c.held().call().continues.map(|it| it.cause);
+    assert_eq!(before, Some(PartCause::Replaced));
     let formers = c.held().call().formers;
     assert_eq!(formers[0].sip.call_id, "first");
     assert!(c.notices.contains(&Notice::CallAdopted { recording: id }));

@@ -1,0 +1,139 @@
+//! The parts of a recording: found, and held against their manifests.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_catalogue::{Catalogue, Entry, parse_day};
+use holdfast_manifest::{JOINED, Manifest};
+use holdfast_units::{RecordingId, WallTime};
+use sha2::{Digest, Sha256};
+
+use crate::{JoinError, disk};
+
+/// A published part.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// SHA-256 of the file that says so.
+    pub manifest_sha256: String,
+}
+
+/// All parts of a recording in these folders of recordings.
+///
+/// # Errors
+///
+/// A folder, or the manifest of a part, does not read.
+pub fn gather(dirs: &[PathBuf], id: RecordingId) -> Result<Vec<Part>, JoinError> {
+    let mut parts = Vec::new();
+    for dir in dirs {
+        let entries = Catalogue::new(dir.clone()).entries(None)?;
+        read_all(entries, id, &mut parts)?;
+    }
+    Ok(parts)
+}
+
+/// The parts in one folder of recordings that are filed under the day of `started`, the day before or
+/// the day after: a look into three folders, whatever else there is.
+///
+/// # Errors
+///
+/// As [`gather`].
+pub fn gather_near(dir: &Path, id: RecordingId, started: WallTime) -> Result<Vec<Part>, JoinError> {
+    let catalogue = Catalogue::new(dir.to_owned());
+    let mut parts = Vec::new();
+    for time in [
+        WallTime(started.0.saturating_sub(DAY.as_nanos() as u64)),
+        started,
+        started + DAY,
+    ] {
+        let (year, month, day) = time.utc_date();
+        if let Ok(day) = parse_day(&format!("{year:04}-{month:02}-{day:02}")) {
+            read_all(catalogue.entries(Some(day))?, id, &mut parts)?;
+        }
+    }
+    Ok(parts)
+}
+
+fn read_all(entries: Vec<Entry>, id: RecordingId, parts: &mut Vec<Part>) -> Result<(), JoinError> {
+    for entry in entries {
+        if entry.id == id && entry.part != JOINED {
+            let (_, manifest_sha256) =
+                fingerprint(entry.manifest_json()?.as_slice()).map_err(disk(&entry.path))?;
+            parts.push(Part {
+                manifest: entry.manifest()?,
+                path: entry.path,
+                manifest_sha256,
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Part {
+    /// Name of its folder.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Compares what is needed of it, audio and documents, with what the manifest says.
+    pub(crate) fn verify(&self) -> Result<(), JoinError> {
+        let is_needed = |name: &str| name == AUDIO_FILE || name.starts_with(DOCUMENTS);
+        let is_within = |name: &str| {
+            let mut parts = Path::new(name).components();
+            parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        for file in self.manifest.files.iter().filter(|it| is_needed(&it.name)) {
+            let path = self.path.join(&file.name);
+            if !is_within(&file.name) {
+                return Err(JoinError::Damaged { path });
+            }
+            let found = File::open(&path).and_then(fingerprint);
+            let found = found.map_err(disk(&path))?;
+            if found != (file.bytes, file.sha256.clone()) {
+                return Err(JoinError::Damaged { path });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Size and SHA-256 of all that a reader has, as the manifest writes them.
+pub(crate) fn fingerprint(mut reader: impl Read) -> io::Result<(u64, String)> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE_SIZE];
+    let mut size = 0;
+    loop {
+        let count = match reader.read(&mut piece) {
+            Ok(0) => return Ok((size, hex(hash))),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&piece[..count]);
+        size += count as u64;
+    }
+}
+
+/// The digest as 64 lower-case hex digits.
+pub(crate) fn hex(hash: Sha256) -> String {
+    let mut text = String::new();
+    for octet in hash.finalize() {
+        // A String takes all.
+        let _ = write!(text, "{octet:02x}");
+    }
+    text
+}
+
+/// The audio of a recording, within its folder.
+pub(crate) const AUDIO_FILE: &str = "audio.wav";
+/// What the names of its metadata documents begin with.
+pub(crate) const DOCUMENTS: &str = "metadata/";
+const PIECE_SIZE: usize = 256 << 10;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
