@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod file;
 mod ingest;
+#[cfg(feature = "inject")]
+pub mod inject;
 pub mod interfaces;
 mod recv_batch;
 mod ring;

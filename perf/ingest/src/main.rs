@@ -93,14 +93,14 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
         seconds,
         ..
     } = arguments;
-    let road = Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?);
+    let mut road = Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?);
     // What it forwards is for nobody here.
     let sink = UdpSocket::bind(("127.0.0.1", 0))?;
     let mut rtpengine = Rtpengine::connect(control)?;
     let targets = rtpengine.begin(calls, sink.local_addr()?)?;
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&road, &targets, count, |packets| {
+    let sent = sender::send(&mut road, &targets, count, |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     rtpengine.end()?;
@@ -132,7 +132,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         seconds,
         ..
     } = arguments;
-    let road = if arguments.frames {
+    let mut road = if arguments.frames {
         Road::frames(arguments.from_port, PACKET_SIZE)?
     } else {
         Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?)
@@ -146,7 +146,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
 
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&road, &targets, count, |packets| {
+    let sent = sender::send(&mut road, &targets, count, |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     engine.wait_for_packets(total)?;

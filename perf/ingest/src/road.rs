@@ -1,21 +1,26 @@
 //! How datagrams get to the engine: through a socket, or as a network card would bring them.
 //!
 //! A sender of the sockets' kind costs the kernel about 3 us a datagram here, of which nothing is
-//! the recorder's: a core of it ends at some 330,000 a second. Frames that are given to the loopback
-//! interface as they are leave out all of that but the delivery itself.
+//! the recorder's: a core of it ends at some 330,000 a second. Frames that the loopback interface
+//! takes in as if a card had brought them leave out all of that but the delivery itself.
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
+use holdfast_sys::inject::{FRAMES_MAX, Injector};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, bind, sendmmsg, socket,
-};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 
 /// Octets before the payload: Ethernet, IPv4, UDP.
 pub const HEADERS: usize = 14 + 20 + 8;
+
+/// Datagrams of one system call.
+const DATAGRAMS: usize = 64;
+/// What frames are gathered for, since a call that brings them has its price.
+const GATHERING: Duration = Duration::from_millis(4);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -25,8 +30,8 @@ pub enum Road {
     /// Frames at the loopback interface. Their UDP checksum is left out (RFC 768), as one that the
     /// card has seen to: the receiver has nothing to sum.
     Frames {
-        /// Bound to the interface; receives nothing.
-        socket: OwnedFd,
+        /// For the interface.
+        injector: Injector,
         /// All but the UDP header, which is the same for each.
         headers: [u8; HEADERS],
     },
@@ -36,14 +41,22 @@ impl Road {
     /// Frames whose payload is `size` octets long, from this port of the loopback address.
     pub fn frames(from_port: u16, size: usize) -> io::Result<Self> {
         let loopback = getifaddrs()?
-            .filter(|it| it.flags.contains(InterfaceFlags::IFF_LOOPBACK))
-            .find_map(|it| it.address.as_ref()?.as_link_addr().copied())
+            .find(|it| it.flags.contains(InterfaceFlags::IFF_LOOPBACK))
             .ok_or(io::ErrorKind::NotFound)?;
-        let family = AddressFamily::Packet;
-        let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-        bind(socket.as_raw_fd(), &loopback)?;
+        let injector = Injector::new(&loopback.interface_name, HEADERS + size)?;
         let headers = headers(from_port, size);
-        Ok(Self::Frames { socket, headers })
+        Ok(Self::Frames { injector, headers })
+    }
+
+    /// How many packets are sent together, where one is due in each `interval`.
+    pub fn batch(&self, interval: Duration) -> usize {
+        match self {
+            Self::Socket(_) => DATAGRAMS,
+            Self::Frames { .. } => {
+                let due = GATHERING.as_nanos() / interval.as_nanos().max(1);
+                (due as usize).clamp(DATAGRAMS, FRAMES_MAX)
+            }
+        }
     }
 
     /// Makes room for what comes before the payload.
@@ -57,41 +70,44 @@ impl Road {
     /// Sends packets, each with room for [`HEADERS`] before its payload, in as few system calls as
     /// the kernel allows.
     pub fn send<const SIZE: usize>(
-        &self,
+        &mut self,
         packets: &[[u8; SIZE]],
         to: &[Option<SockaddrIn>],
         room: &mut MultiHeaders<SockaddrIn>,
     ) -> io::Result<()> {
-        let (fd, skipped): (RawFd, usize) = match self {
-            Self::Socket(socket) => (socket.as_raw_fd(), HEADERS),
-            Self::Frames { socket, .. } => (socket.as_raw_fd(), 0),
-        };
-        let slices: Vec<[IoSlice<'_>; 1]> = packets
-            .iter()
-            .map(|packet| [IoSlice::new(&packet[skipped..])])
-            .collect();
-        let nowhere = vec![None; packets.len()];
-        let to = match self {
-            Self::Socket(_) => to,
-            Self::Frames { .. } => &nowhere,
-        };
-        let mut done = 0;
-        while done < packets.len() {
-            match sendmmsg(
-                fd,
-                room,
-                &slices[done..],
-                &to[done..],
-                [],
-                MsgFlags::empty(),
-            ) {
-                Ok(results) => done += results.count().max(1),
-                Err(nix::Error::EINTR | nix::Error::ENOBUFS | nix::Error::EAGAIN) => {}
-                Err(error) => return Err(error.into()),
-            }
+        match self {
+            Self::Frames { injector, .. } => injector.send(packets.iter().map(|it| &it[..])),
+            Self::Socket(socket) => send_datagrams(socket, packets, to, room),
         }
-        Ok(())
     }
+}
+
+fn send_datagrams<const SIZE: usize>(
+    socket: &UdpSocket,
+    packets: &[[u8; SIZE]],
+    to: &[Option<SockaddrIn>],
+    room: &mut MultiHeaders<SockaddrIn>,
+) -> io::Result<()> {
+    let slices: Vec<[IoSlice<'_>; 1]> = packets
+        .iter()
+        .map(|packet| [IoSlice::new(&packet[HEADERS..])])
+        .collect();
+    let mut done = 0;
+    while done < packets.len() {
+        match sendmmsg(
+            socket.as_raw_fd(),
+            room,
+            &slices[done..],
+            &to[done..],
+            [],
+            MsgFlags::empty(),
+        ) {
+            Ok(results) => done += results.count().max(1),
+            Err(nix::Error::EINTR | nix::Error::ENOBUFS | nix::Error::EAGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The headers of every frame, but for the destination port.

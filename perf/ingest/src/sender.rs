@@ -13,8 +13,6 @@ use nix::sys::socket::{MultiHeaders, SockaddrIn};
 
 use crate::road::{HEADERS, Road};
 
-/// Datagrams of one system call.
-const BATCH: usize = 64;
 /// Octets of a packet: the RTP header and 20 ms of G.711.
 pub const PACKET_SIZE: usize = 12 + PACKET_SAMPLES;
 /// Time between two packets of a stream.
@@ -42,7 +40,7 @@ pub struct Sent {
 
 /// Sends `count` packets to each target.
 pub fn send(
-    road: &Road,
+    road: &mut Road,
     targets: &[Target],
     count: u32,
     mut progress: impl FnMut(u64),
@@ -53,12 +51,13 @@ pub fn send(
         .collect();
     let total = targets.len() as u64 * u64::from(count);
     let interval = PACKET_TIME.as_nanos() as u64 / targets.len().max(1) as u64;
-    let mut batch = Batch::new();
+    let batch_size = road.batch(Duration::from_nanos(interval));
+    let mut batch = Batch::new(batch_size);
     let mut sent = Sent::default();
     let start = Instant::now();
     let mut next_progress = PROGRESS_INTERVAL;
     while sent.packets < total {
-        let size = BATCH.min((total - sent.packets) as usize);
+        let size = batch_size.min((total - sent.packets) as usize);
         for place in 0..size {
             let number = sent.packets + place as u64;
             let stream = (number % targets.len() as u64) as usize;
@@ -89,11 +88,11 @@ struct Batch {
 }
 
 impl Batch {
-    fn new() -> Self {
+    fn new(size: usize) -> Self {
         Self {
-            packets: vec![[0; HEADERS + PACKET_SIZE]; BATCH],
-            addresses: vec![None; BATCH],
-            room: MultiHeaders::preallocate(BATCH, None),
+            packets: vec![[0; HEADERS + PACKET_SIZE]; size],
+            addresses: vec![None; size],
+            room: MultiHeaders::preallocate(size, None),
         }
     }
 
@@ -111,7 +110,7 @@ impl Batch {
         self.addresses[place] = Some(target.to.into());
     }
 
-    fn send(&mut self, road: &Road, size: usize) -> io::Result<()> {
+    fn send(&mut self, road: &mut Road, size: usize) -> io::Result<()> {
         let (packets, addresses) = (&self.packets[..size], &self.addresses[..size]);
         road.send(packets, addresses, &mut self.room)
     }
