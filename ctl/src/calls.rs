@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_control::operator::{Answer, Call, Command, Stage, from_line, to_line};
+use holdfast_control::operator::{Answer, Call, Command, Placing, Stage, from_line, to_line};
 use holdfast_control::status::{Question, Reply};
 use holdfast_units::RecordingId;
 use serde::Serialize;
@@ -36,6 +36,15 @@ impl Server {
             }),
             Err(source) => Err(CommandError::NoServer { path, source }),
         }
+    }
+
+    /// Waits so long for answers from now on.
+    fn wait_for(&mut self, patience: Duration) -> Result<(), CommandError> {
+        let set = self.stream.get_ref().set_read_timeout(Some(patience));
+        set.map_err(|source| CommandError::NoServer {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The one call whose recording's id is, or begins with, `text`.
@@ -191,11 +200,33 @@ pub(crate) fn one(
     json: bool,
 ) -> Result<Verdict, CommandError> {
     let call = server.call(command)?;
+    print(out, &call, json)
+}
+
+/// Has a client called, and shows the call once it is recorded.
+pub(crate) fn record(
+    out: &mut dyn Write,
+    server: &mut Server,
+    uri: &str,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    server.wait_for(PLACING_PATIENCE)?;
+    let placing = Placing::Record {
+        uri: uri.to_owned(),
+    };
+    let call = match server.exchange(&placing)? {
+        Answer::Call { call } => call,
+        other => return Err(server.misunderstood(&other)),
+    };
+    print(out, &call, json)
+}
+
+fn print(out: &mut dyn Write, call: &Call, json: bool) -> Result<Verdict, CommandError> {
     if json {
-        let value = serde_json::to_value(&call).unwrap_or_default();
+        let value = serde_json::to_value(call).unwrap_or_default();
         writeln!(out, "{value:#}")?;
     } else {
-        show(out, &call)?;
+        show(out, call)?;
     }
     Ok(Verdict::Well)
 }
@@ -277,6 +308,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How often it is looked: longer than the engine has to answer a change.
 const LOOKS_MAX: usize = 500;
+
+/// How long a client that is called may take: it rings for a minute at most, and is then cancelled.
+const PLACING_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -136,6 +136,12 @@ enum CallsCommand {
         /// Its recording's id, or the beginning of it.
         id: String,
     },
+    /// Call a client and record what it has; waits for its answer. It must have an address of a
+    /// [[peer]] with `callable = true`.
+    Record {
+        /// Whom: sip:NAME@ADDRESS, with ;transport=tcp or tls where it is not UDP; or sips:…
+        uri: String,
+    },
     /// Show the SIP messages of a call as they come and go, until it is over; keys are hidden.
     Trace {
         /// Its recording's id, or the beginning of it.
@@ -360,6 +366,7 @@ fn run_calls(
             let id = server.find(id)?;
             calls::one(out, &mut server, Ask::Show { id }, json)
         }
+        CallsCommand::Record { uri } => calls::record(out, &mut server, uri, json),
         CallsCommand::Trace { id, seconds } => {
             let limit = seconds.map(Duration::from_secs);
             trace::trace(out, &mut server, id, limit, json)

@@ -109,6 +109,11 @@ fn what_cannot_be_done_ends_with_status_1_and_a_reason() {
             "the call has ended",
         ),
         (
+            &[r#"{"answer":"refused","reason":{"rejected":{"status":486}}}"#],
+            ["calls", "record", "sip:src@192.0.2.20"],
+            "the peer answered 486",
+        ),
+        (
             &["nonsense"],
             ["calls", "resume", "0101"],
             "does not speak as this command does",

@@ -13,6 +13,7 @@ pub struct Request {
     to: SocketAddr,
     head: String,
     has_host: bool,
+    body: String,
 }
 
 /// What was answered.
@@ -37,12 +38,23 @@ impl Request {
         Self::new(to, "POST", path).header("Content-Length", "0")
     }
 
+    /// A POST of JSON.
+    pub fn post_json(to: SocketAddr, path: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let mut request = Self::new(to, "POST", path)
+            .header("Content-Type", "application/json")
+            .header("Content-Length", &body.len().to_string());
+        request.body = body;
+        request
+    }
+
     /// Any other.
     pub fn new(to: SocketAddr, method: &str, path: &str) -> Self {
         Self {
             to,
             head: format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n"),
             has_host: false,
+            body: String::new(),
         }
     }
 
@@ -62,7 +74,7 @@ impl Request {
             true => String::new(),
             false => format!("Host: {}\r\n", self.to),
         };
-        let request = format!("{}{host}\r\n", self.head);
+        let request = format!("{}{host}\r\n{}", self.head, self.body);
         stream.write_all(request.as_bytes()).ok()?;
         let mut octets = Vec::new();
         stream.read_to_end(&mut octets).ok()?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::certificates::{Authority, Identity, Validity};
+use holdfast_e2e::http::Request as HttpRequest;
 use holdfast_e2e::peer::{Peer, Request, multipart};
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{converse, truth};
@@ -336,6 +337,39 @@ fn our_bye_finds_the_peer_when_its_connection_is_lost() {
         system.published(&call_id);
         system.signaling.start();
         system.await_ready();
+    }
+}
+
+/// TC-36 over TLS: whom we call shows a certificate of ours with a name that is allowed, or hears
+/// nothing.
+#[test]
+fn our_invite_goes_to_a_peer_that_proves_itself() {
+    let authority = Authority::new("one");
+    let options = Options::new()
+        .tls(&authority.issue("srs.example.com"))
+        .client_ca(&authority, "optional")
+        .set("tls", "client_names = [\"sbc.example.com\"]")
+        .peer("name = \"sbc\"\naddresses = [\"127.0.0.1\"]\ncallable = true");
+    let system = System::start(&options);
+    for (identity, is_trusted) in [
+        (authority.issue("other.example.com"), false),
+        (Authority::new("another").issue("sbc.example.com"), false),
+        (authority.issue("sbc.example.com"), true),
+    ] {
+        let (port, requests) = listen(&identity);
+        let uri = serde_json::json!({"uri": format!("sips:src@127.0.0.1:{port}")});
+        let response = HttpRequest::post_json(system.http(), "/api/calls", &uri).send();
+        if !is_trusted {
+            assert_eq!(response.status, 504, "{}", response.text());
+            assert!(requests.try_recv().is_err());
+            continue;
+        }
+        // It accepts and offers nothing.
+        assert_eq!(response.status, 502, "{}", response.text());
+        let invite = requests.recv_timeout(PATIENCE).expect("a request");
+        assert!(invite.starts_with("INVITE sips:src@127.0.0.1"), "{invite}");
+        let contact = format!("Contact: <sips:{}>;+sip.srs", system.sips());
+        assert!(invite.contains(&contact), "{invite}");
     }
 }
 

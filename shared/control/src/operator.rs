@@ -8,6 +8,7 @@
 //!   {"command":"resume","id":"…"}         {"answer":"refused","reason":"no_such_call"}
 //!   {"command":"hang_up","id":"…"}        {"answer":"malformed","text":"…"}
 //!   {"command":"drain","on":true}         {"answer":"draining","on":true,"calls":12}
+//!   {"command":"record","uri":"sip:…"}    {"answer":"refused","reason":{"rejected":{"status":486}}}
 //! ```
 //!
 //! Members that a reader does not know are passed over, so that either side may be the older one.
@@ -50,6 +51,19 @@ pub enum Command {
     HangUp {
         /// Its recording.
         id: RecordingId,
+    },
+}
+
+/// What an operator has the server do that is answered when its peer has answered: a call to a
+/// client, to record what it has. By [`Answer::Call`] once it is recorded, else by
+/// [`Answer::Refused`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Placing {
+    /// To call a client (RFC 7866 §6.2).
+    Record {
+        /// A `sip` or `sips` URI whose host is an address.
+        uri: String,
     },
 }
 
@@ -96,6 +110,31 @@ pub enum Refusal {
     /// It is over, and its recording is being published.
     #[error("the call has ended")]
     Ended,
+    /// Whom to call is not said by a SIP URI with an address.
+    #[error("a sip or sips URI is wanted whose host is an IP address, without header fields")]
+    BadTarget,
+    /// No `[[peer]]` that may be called has the address.
+    #[error("no [[peer]] with callable = true has this address")]
+    NotAllowed,
+    /// Nothing listens on the transport, so that the peer could not answer.
+    #[error("sip.listen has no address of this transport and address family")]
+    NoListener,
+    /// The server takes no call now: it drains or ends, has as many as there may be, no ports, or no
+    /// media engine.
+    #[error("no further call can be recorded now")]
+    Unavailable,
+    /// The peer refused.
+    #[error("the peer answered {status}")]
+    Rejected {
+        /// With this status.
+        status: u16,
+    },
+    /// The peer did not answer, or cannot be reached.
+    #[error("the peer did not answer")]
+    Unanswered,
+    /// The peer accepted, and nothing that it offers can be recorded.
+    #[error("the peer offers nothing that can be recorded")]
+    Unusable,
 }
 
 /// A call, as an operator sees it.

@@ -251,6 +251,14 @@ pub(crate) fn identities(
                 "name the file with the users' hashes",
             );
         }
+        if peer.callable && peer.addresses.is_empty() {
+            checker.clash(
+                &format!("peer[{index}].callable"),
+                "true".to_owned(),
+                "peer has no addresses",
+                "list the addresses that may be called",
+            );
+        }
         let mut others = peers.iter().take(index);
         if others.any(|other| other.name == peer.name) {
             let key = format!("peer[{index}].name");

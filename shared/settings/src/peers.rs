@@ -132,6 +132,7 @@ fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip, srtp: &Sr
         addresses: prefixes(checker, &key("addresses"), &raw.addresses),
         certificates: names(checker, &key("certificates"), &raw.certificates, HOST_NAME),
         users: names(checker, &key("users"), &raw.users, USER),
+        callable: raw.callable,
         strict: checker.choice(
             &key("mode"),
             &raw.mode,

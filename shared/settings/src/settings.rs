@@ -338,6 +338,8 @@ pub struct Peer {
     pub certificates: Option<Names>,
     /// Users that it may authenticate as; `None`: no credentials are asked for.
     pub users: Option<Names>,
+    /// Whether operators may have it called, at any of its addresses.
+    pub callable: bool,
     /// Refuse what RFC 7866 does not allow.
     pub strict: bool,
     /// What an INVITE without any mark of SIPREC gets.

@@ -460,6 +460,12 @@ const CLASHES: &[(&str, &str)] = &[
              users' hashes",
     ),
     (
+        "[tls]\nclient_certificates = \"optional\"\nclient_ca = \"/ca.pem\"\n\
+             [[peer]]\nname = \"a\"\ncertificates = [\"*\"]\ncallable = true",
+        "line 7: peer[0].callable = true: peer has no addresses; list the addresses that may be \
+             called",
+    ),
+    (
         "[[peer]]\nname = \"a\"\naddresses = [\"::1\"]\n\
              [[peer]]\nname = \"a\"\naddresses = [\"::2\"]",
         "line 5: peer[1].name = \"a\": another peer is called so; give each its own name",

@@ -44,6 +44,9 @@ const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
 /// that waits for it is refused.
 pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// How long whoever we call may take to accept before the call is withdrawn.
+pub const CALLEE_ANSWER_MAX: Duration = Duration::from_secs(60);
+
 /// INVITEs at a time whose dialog is looked for among those of other nodes.
 pub const SEARCHES_MAX: usize = 1_024;
 

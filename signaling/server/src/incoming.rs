@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use holdfast_control::FromEngine;
-use holdfast_control::operator::{Answer, Command};
+use holdfast_control::operator::{Answer, Command, Placing};
 use holdfast_control::status::{Question, Reply};
 use holdfast_sip::endpoint::Owner;
 use holdfast_sip::stream::BrokenStream;
@@ -74,6 +74,11 @@ pub enum Incoming {
     Ask {
         question: Question,
         answer: oneshot::Sender<Reply>,
+    },
+    /// An operator wants a client called; the answer comes when the client has answered.
+    Placing {
+        placing: Placing,
+        answer: oneshot::Sender<Answer>,
     },
     /// An operator wants something done.
     Command {

@@ -67,6 +67,9 @@ pub const STUN_LAST_WAIT: u32 = 16;
 
 /// How long a request of HTTP waits for the recorder.
 pub const HTTP_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where a client is to be called: it may ring for a minute, and has 32 s more to say that it
+/// has heard a CANCEL.
+pub const HTTP_PLACING_TIMEOUT: Duration = Duration::from_secs(100);
 /// How long the head of a request may take to arrive, and a TLS handshake.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Octets of the head of a request.

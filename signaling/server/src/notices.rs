@@ -133,6 +133,9 @@ fn log(notice: &Notice) {
         } => {
             info!(%recording, call_id, %peer, "call started");
         }
+        Notice::NotCalled { recording, reason } => {
+            warn!(%recording, %reason, "a client that was called is not recorded");
+        }
         Notice::LineRefused {
             call_id,
             line,

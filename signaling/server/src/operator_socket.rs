@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_control::operator::{Answer, COMMAND_SIZE_MAX, Command, from_line, to_line};
+use holdfast_control::operator::{Answer, COMMAND_SIZE_MAX, Command, Placing, from_line, to_line};
 use holdfast_control::status::{Question, Reply};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -137,16 +137,17 @@ async fn reply(question: Question, inbox: &Sender<Incoming>) -> Reply {
 }
 
 async fn answer(line: &[u8], inbox: &Sender<Incoming>) -> Answer {
-    let command: Command = match from_line(line) {
-        Ok(command) => command,
-        Err(error) => {
+    let (answer, answered) = oneshot::channel();
+    let wanted = match (from_line::<Placing>(line), from_line::<Command>(line)) {
+        (Ok(placing), _) => Incoming::Placing { placing, answer },
+        (Err(_), Ok(command)) => Incoming::Command { command, answer },
+        (Err(_), Err(error)) => {
             return Answer::Malformed {
                 text: error.to_string(),
             };
         }
     };
-    let (answer, answered) = oneshot::channel();
-    let asked = inbox.send(Incoming::Command { command, answer }).await;
+    let asked = inbox.send(wanted).await;
     match (asked, answered.await) {
         (Ok(()), Ok(answer)) => answer,
         (Err(_), _) | (_, Err(_)) => Answer::Malformed {

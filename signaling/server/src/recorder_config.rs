@@ -130,6 +130,7 @@ fn peer(peer: &Peer) -> PeerConfig {
         name: peer.name.clone(),
         addresses: prefixes(&peer.addresses),
         certificates: peer.certificates.as_ref().map(names),
+        may_be_called: peer.callable,
         users: peer.users.as_ref().map(names),
         is_strict: peer.strict,
         takes_plain_invites: peer.plain_invite == PlainInvite::Accept,

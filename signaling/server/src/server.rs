@@ -2,6 +2,7 @@
 
 mod connections;
 mod keeping;
+mod placing;
 mod receiving;
 mod sending;
 mod status;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use holdfast_control::operator::Answer;
 use holdfast_recording::recorder::{Output, Recorder};
 use holdfast_settings::{
     Advertise, KeysWithoutTls, Settings, SettingsError, SipListen, SipTransport, Srtp,
@@ -20,9 +22,10 @@ use holdfast_settings::{
 use holdfast_sip::connections::Connections;
 use holdfast_sip::{Entropy, Flow, Transport};
 use holdfast_store::StoreError;
-use holdfast_units::{MonoTime, WallTime};
+use holdfast_units::{MonoTime, RecordingId, WallTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tracing::{error, info, warn};
 
@@ -102,6 +105,8 @@ pub struct Server {
     udp: Vec<Rc<UdpPort>>,
     listeners: Vec<(Transport, TcpListener)>,
     addresses: Vec<(Transport, SocketAddr)>,
+    /// Operators who wait for a client to answer.
+    placed: BTreeMap<RecordingId, oneshot::Sender<Answer>>,
     connections: BTreeMap<Flow, Connection>,
     flow_by_remote: BTreeMap<(Transport, SocketAddr), Flow>,
     crowd: Connections,
@@ -189,7 +194,8 @@ impl Server {
             next_flow: udp.len() as u64,
             udp,
             listeners,
-            addresses,
+            addresses: addresses.clone(),
+            placed: BTreeMap::new(),
             connections: BTreeMap::new(),
             flow_by_remote: BTreeMap::new(),
             crowd: Connections::new(
@@ -201,6 +207,7 @@ impl Server {
                 limits,
                 idle_timeout: bounds.connection_idle_timeout,
                 tls,
+                listeners: addresses.into(),
                 inbox: sender,
             },
             inbox,
@@ -396,6 +403,7 @@ impl Server {
             }
             Incoming::Discovered(found) => self.handle_discovered(found),
             Incoming::Ask { question, answer } => self.answer(question, answer),
+            Incoming::Placing { placing, answer } => self.place(placing, answer),
             // Where nobody waits for the answer any more, the command stands all the same.
             Incoming::Command { command, answer } => {
                 let _ = answer.send(self.recorder.handle_command(now, wall, command));
@@ -427,6 +435,7 @@ impl Server {
                         store.find(number, dialog);
                     }
                 }
+                Output::Called { recording, outcome } => self.tell_placed(recording, outcome),
                 Output::Unsave(recording) => {
                     if let Some(store) = &self.store {
                         store.remove(recording);

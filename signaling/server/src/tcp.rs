@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use holdfast_sip::endpoint::Owner;
@@ -40,6 +41,8 @@ pub struct Setup {
     pub clock: Clock,
     pub limits: Limits,
     pub idle_timeout: Duration,
+    /// Where it listens.
+    pub listeners: Rc<[(Transport, SocketAddr)]>,
     /// `None` where nothing listens on TLS.
     pub tls: Option<Tls>,
     pub inbox: Sender<Incoming>,
@@ -150,7 +153,14 @@ async fn open(setup: &Setup, line: Line) -> io::Result<Stream> {
         Transport::Tcp | Transport::Udp => None,
     };
     let stream = TcpStream::connect(line.remote).await?;
-    let info = info_of(&stream, line.transport)?;
+    let mut info = info_of(&stream, line.transport)?;
+    // The peer is told where we listen, not the port that this connection happens to have.
+    let listening = setup.listeners.iter().find(|(transport, bound)| {
+        *transport == line.transport && bound.is_ipv4() == info.local.is_ipv4()
+    });
+    if let Some((_, bound)) = listening {
+        info.local.set_port(bound.port());
+    }
     let Some((tls, client)) = tls else {
         return Ok(Stream::Plain(stream, info));
     };

@@ -47,6 +47,10 @@ pub const INVITE_UNANSWERED_MAX: Duration = Duration::from_secs(180);
 /// An INVITE of ours that gets provisional answers only is given up after so long.
 pub const INVITE_PROCEEDING_MAX: Duration = Duration::from_secs(180);
 
+/// 2xx responses to one INVITE of ours, from as many branches, that are acknowledged; further ones
+/// are passed over.
+pub const FORKS_MAX: usize = 8;
+
 /// CSeq numbers stay below this (RFC 3261 §8.1.1.5).
 pub const CSEQ_END: u32 = 1 << 31;
 

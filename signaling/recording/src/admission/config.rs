@@ -39,6 +39,8 @@ pub struct PeerConfig {
     pub addresses: Vec<Prefix>,
     /// Names in its certificate; `None`: none is needed.
     pub certificates: Option<Names>,
+    /// Whether an operator may have it called, at any of its addresses.
+    pub may_be_called: bool,
     /// Users it may authenticate as; `None`: no credentials are needed.
     pub users: Option<Names>,
     /// Whether what RFC 7866 does not allow is refused.
@@ -102,6 +104,11 @@ impl AdmissionConfig {
 }
 
 impl PeerConfig {
+    /// Whether an operator may have this address called.
+    pub(super) fn may_be_called_at(&self, ip: IpAddr) -> bool {
+        self.may_be_called && self.addresses.iter().any(|prefix| prefix.contains(ip))
+    }
+
     /// Whether address and certificate are those of the peer.
     pub(super) fn fits(&self, ip: IpAddr, names: Option<&[String]>) -> bool {
         let is_from =

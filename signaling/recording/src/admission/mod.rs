@@ -150,6 +150,14 @@ impl Admission {
         self.config.peers.get(sender.peer?)
     }
 
+    /// The profile by which an address may be called, by its place in the configuration.
+    pub fn callee(&self, ip: IpAddr) -> Option<usize> {
+        let ip = ip.to_canonical();
+        let peers = self.config.peers.iter();
+        self.config.allows(ip).then_some(())?;
+        peers.clone().position(|peer| peer.may_be_called_at(ip))
+    }
+
     /// The place of a profile in the configuration.
     pub fn place_of(&self, name: &str) -> Option<usize> {
         self.config.peers.iter().position(|peer| peer.name == name)

@@ -21,6 +21,7 @@ fn peer(name: &str) -> PeerConfig {
         name: name.to_owned(),
         addresses: Vec::new(),
         certificates: None,
+        may_be_called: false,
         users: None,
         is_strict: false,
         takes_plain_invites: false,

@@ -230,6 +230,19 @@ impl Session {
         Ok(self.send(None))
     }
 
+    /// The answer that refuses every line of an offer; nothing is in force with it.
+    pub fn refuse(&mut self, offer: &SessionDescription) -> Vec<u8> {
+        let refused = |media: &Media| Line {
+            head: judge::head_of(media),
+            label: media.label.clone(),
+            stream: None,
+        };
+        self.lines = offer.media.iter().map(refused).collect();
+        self.times = offer.times.clone();
+        self.revision += 1;
+        self.send(None)
+    }
+
     /// What becomes of one m-line of an offer.
     fn plan_line(
         &self,

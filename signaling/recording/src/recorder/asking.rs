@@ -10,7 +10,7 @@ use std::time::Duration;
 use holdfast_manifest::EndReason;
 use holdfast_sip::endpoint::{ClientTx, DialogId, Draft, FailureCause};
 use holdfast_sip::message::Headers;
-use holdfast_sip::{FlowInfo, Method, Request, Response, Status};
+use holdfast_sip::{FlowInfo, Method, Response, Status};
 use holdfast_units::RecordingId;
 use serde::{Deserialize, Serialize};
 
@@ -74,9 +74,8 @@ pub(super) enum Purpose {
 }
 
 impl Asking {
-    /// For the peer that sent this INVITE.
-    pub(super) fn new(invite: &Request) -> Self {
-        let headers = invite.headers();
+    /// For the peer that sent an INVITE, or its 2xx, with these header fields.
+    pub(super) fn new(headers: &Headers) -> Self {
         Self {
             waiting: None,
             put_off: 0,
@@ -262,6 +261,9 @@ impl Recorder {
         client: ClientTx,
         response: &Response,
     ) {
+        if self.handle_callee(now, dialog, client, response) {
+            return;
+        }
         let status = response.status();
         if status.is_provisional() {
             return;
@@ -304,6 +306,7 @@ impl Recorder {
         client: ClientTx,
         cause: FailureCause,
     ) {
+        self.lose_callee(dialog);
         let Some((id, purpose)) = self.take_waiting(dialog, client) else {
             return;
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use holdfast_control::{Life, Recording, Srtp, Stream, StreamMode};
 use holdfast_manifest::{Continues, EndReason, FormerDialog, Pause, SipDialog};
-use holdfast_sip::endpoint::{DialogId, ServerTx};
+use holdfast_sip::endpoint::{ClientTx, DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -81,7 +81,7 @@ pub(super) enum Stage {
 /// A request with an offer, or one that gets an offer, which waits for the engine.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) request: InDialog,
+    pub(super) request: Asked,
     /// What is in force once it is answered.
     pub(super) facts: Facts,
     pub(super) proposal: Proposal,
@@ -93,6 +93,15 @@ pub(super) struct Exchange {
     pub(super) takes_over: Option<Box<Takeover>>,
     /// The revision that the engine was sent; 0 before.
     pub(super) revision: u64,
+}
+
+/// What an exchange answers.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// A request of the peer, by a response.
+    Theirs(InDialog),
+    /// The 2xx to our INVITE, by its ACK.
+    Ours(ClientTx),
 }
 
 /// A request of the peer that is not answered yet.
@@ -117,6 +126,16 @@ pub(super) struct Sync {
     pub(super) is_held_back: bool,
     /// Even ports that the engine may hold, or that are promised to a stream.
     pub(super) ports: BTreeSet<u16>,
+}
+
+impl Asked {
+    /// The transaction that waits for an answer.
+    pub(super) const fn tx(&self) -> Option<ServerTx> {
+        match self {
+            Self::Theirs(request) => Some(request.tx),
+            Self::Ours(_) => None,
+        }
+    }
 }
 
 impl InDialog {

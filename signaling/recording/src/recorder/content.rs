@@ -145,7 +145,7 @@ fn not_understood(is_encoding: bool) -> Refusal {
     Refusal::new(reply, RefusedBecause::UnknownBody)
 }
 
-fn accepted() -> String {
+pub(super) fn accepted() -> String {
     format!("{ACCEPT}, multipart/mixed")
 }
 

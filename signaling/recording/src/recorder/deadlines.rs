@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Expiry,
     /// The ports of a replaced dialog are kept until then.
     Lingering,
+    /// Whoever we call has to answer.
+    Callee,
     /// The call has lasted as long as it may.
     Duration,
 }
@@ -71,7 +73,7 @@ impl Deadlines {
     }
 }
 
-const ALL: [Timer; 8] = [
+const ALL: [Timer; 9] = [
     Timer::Engine,
     Timer::Retry,
     Timer::Ask,
@@ -79,5 +81,6 @@ const ALL: [Timer; 8] = [
     Timer::Refresh,
     Timer::Expiry,
     Timer::Lingering,
+    Timer::Callee,
     Timer::Duration,
 ];

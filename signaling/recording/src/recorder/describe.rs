@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use holdfast_manifest::{
     Call as Described, Channel, Group, Interval, Participant, Presence, Session, SipDialog,
 };
-use holdfast_sip::{FlowInfo, Request};
+use holdfast_sip::message::Headers;
+use holdfast_sip::{FlowInfo, Request, Response};
 
 use super::call::Call;
 use super::correlation::{self, is_telling};
@@ -45,7 +46,17 @@ fn describe(call: &Call) -> Described {
 
 /// What the INVITE says about its dialog. Our tag is known when it is answered.
 pub(super) fn dialog_of(request: &Request, source: &FlowInfo) -> SipDialog {
-    let headers = request.headers();
+    let tag = request.from().tag().unwrap_or_default();
+    dialog_by(request.headers(), request.call_id(), tag, source)
+}
+
+/// What the 2xx to an INVITE of ours says about its dialog.
+pub(super) fn dialog_with(response: &Response, way: &FlowInfo) -> SipDialog {
+    let tag = response.to().tag().unwrap_or_default();
+    dialog_by(response.headers(), response.call_id(), tag, way)
+}
+
+fn dialog_by(headers: &Headers, call_id: &str, remote_tag: &str, source: &FlowInfo) -> SipDialog {
     let text = |name: &str| headers.first(name).unwrap_or_default().to_owned();
     let mut kept: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let telling = headers.iter().filter(|header| is_telling(header.name()));
@@ -56,9 +67,9 @@ pub(super) fn dialog_of(request: &Request, source: &FlowInfo) -> SipDialog {
             .push(value);
     }
     SipDialog {
-        call_id: request.call_id().to_owned(),
+        call_id: call_id.to_owned(),
         local_tag: String::new(),
-        remote_tag: request.from().tag().unwrap_or_default().to_owned(),
+        remote_tag: remote_tag.to_owned(),
         from: text("From"),
         to: text("To"),
         peer: Some(source.remote),

@@ -1,10 +1,11 @@
 //! The end of calls.
 
+use holdfast_control::operator::Refusal;
 use holdfast_manifest::EndReason;
 use holdfast_sip::{Reply, Status};
 use holdfast_units::RecordingId;
 
-use super::call::{Call, Stage};
+use super::call::{Asked, Call, Stage};
 use super::output::{Notice, RefusedBecause};
 use super::{Now, Recorder};
 
@@ -18,16 +19,25 @@ impl Recorder {
             reason,
             at: now.wall,
         };
+        let mut lost_callee = None;
         let mut unanswered: Vec<_> = call.queue.drain(..).map(|waiting| waiting.tx).collect();
         match std::mem::replace(&mut call.stage, ended) {
             // The engine knows these streams, not those of an empty session.
             Stage::Opening(exchange) => {
-                self.call_by_tx.remove(&exchange.request.tx);
-                unanswered.push(exchange.request.tx);
+                match exchange.request {
+                    Asked::Theirs(request) => {
+                        self.call_by_tx.remove(&request.tx);
+                        unanswered.push(request.tx);
+                    }
+                    Asked::Ours(_) if reason == EndReason::Failure => {
+                        lost_callee = Some(Refusal::Unavailable);
+                    }
+                    Asked::Ours(_) => lost_callee = Some(Refusal::Ended),
+                }
                 call.facts = exchange.facts;
             }
             Stage::Up(exchange) => {
-                unanswered.extend(exchange.map(|exchange| exchange.request.tx));
+                unanswered.extend(exchange.and_then(|exchange| exchange.request.tx()));
             }
             Stage::Ended { .. } => {}
         }
@@ -40,6 +50,9 @@ impl Recorder {
         self.keeping.touch(id);
         let (call_id, peer) = (call.sip.call_id.clone(), call.sip.peer);
         self.deadlines.stop_all(id);
+        if let Some(reason) = lost_callee {
+            self.report(id, Err(reason));
+        }
         for tx in unanswered {
             // Most have their answer already; nobody else gets one.
             let _ = self
@@ -72,6 +85,7 @@ impl Recorder {
     pub(super) fn end_all(&mut self, now: Now) {
         let active = self.calls.values().filter(|call| call.is_active());
         let ids: Vec<RecordingId> = active.map(|call| call.id).collect();
+        self.withdraw_all(now);
         for id in ids {
             let is_opening = self
                 .calls

@@ -9,7 +9,7 @@ use holdfast_control::{
 use holdfast_manifest::EndReason;
 use holdfast_units::RecordingId;
 
-use super::call::{Call, Stage};
+use super::call::{Asked, Call, Stage};
 use super::deadlines::Timer;
 use super::output::{Notice, RefusedBecause};
 use super::{Now, Recorder, describe, sealing};
@@ -293,8 +293,11 @@ impl Recorder {
         match &call.stage {
             Stage::Opening(_) => self.refuse_opening(now, id, refusal, EndReason::Failure),
             Stage::Up(Some(exchange)) => {
-                let request = exchange.request.clone();
-                self.refuse_change(now, id, &request, refusal);
+                // Ours is answered before a call is up.
+                if let Asked::Theirs(request) = &exchange.request {
+                    let request = request.clone();
+                    self.refuse_change(now, id, &request, refusal);
+                }
                 self.roll_back(now, id);
                 self.go_on(now, id);
             }

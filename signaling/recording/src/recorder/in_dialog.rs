@@ -5,7 +5,7 @@ use holdfast_sip::endpoint::{DialogId, GoneCause, ServerTx};
 use holdfast_sip::{Method, Reply, Request, Response, Status};
 use holdfast_units::RecordingId;
 
-use super::call::{Exchange, InDialog, Stage};
+use super::call::{Asked, Exchange, InDialog, Stage};
 use super::content::{self, Content};
 use super::deadlines::Timer;
 use super::engine::Link;
@@ -107,7 +107,7 @@ impl Recorder {
         let facts = call.facts.clone();
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let exchange = Exchange {
-            request: request.clone(),
+            request: Asked::Theirs(request.clone()),
             facts,
             proposal,
             description,
@@ -253,30 +253,20 @@ impl Recorder {
             takes_over,
             ..
         } = exchange;
-        let reply = self
-            .ok(&request, timer)
-            .body("application/sdp", description);
-        let answered = match request.is_invite() {
-            true => self
-                .endpoint
-                .accept_invite(now.mono, request.tx, &reply)
-                .map(Some),
-            false => self
-                .endpoint
-                .respond(now.mono, request.tx, &reply)
-                .map(|()| None),
-        };
+        let answered = self.say_answer(now, id, &request, timer, &description);
         self.deadlines.stop(id, Timer::Engine);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         call.stage = Stage::Up(None);
-        let Ok(dialog) = answered else {
+        let Some(dialog) = answered else {
             call.sync.is_dirty = true;
             if is_first {
                 // The engine knows these streams.
                 call.facts = facts;
-                self.call_by_tx.remove(&request.tx);
+                if let Some(tx) = request.tx() {
+                    self.call_by_tx.remove(&tx);
+                }
                 self.end_call(now, id, EndReason::Cancel);
             }
             return;
@@ -293,13 +283,13 @@ impl Recorder {
         if let Some(dialog) = dialog {
             call.dialog = Some(dialog);
             self.call_by_dialog.insert(dialog, id);
-            if is_first {
-                self.keeping.note_first(id, request.tx, dialog);
+            if let Some(tx) = request.tx().filter(|_| is_first) {
+                self.keeping.note_first(id, tx, dialog);
             }
         }
         self.arm_session_timer(now, id, timer);
         if is_first {
-            self.note_answered(now, id, request.tx, streams);
+            self.note_answered(now, id, request.tx(), streams);
         } else {
             self.notice(Notice::CallChanged {
                 recording: id,
@@ -308,9 +298,46 @@ impl Recorder {
         }
     }
 
-    fn note_answered(&mut self, now: Now, id: RecordingId, tx: ServerTx, streams: usize) {
-        self.statistics.answered += 1;
-        self.call_by_tx.remove(&tx);
+    /// Sends the answer to an exchange; gives its dialog where an INVITE was answered, and nothing
+    /// where nobody waits for the answer any more.
+    fn say_answer(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        request: &Asked,
+        timer: Option<SessionTimer>,
+        description: &[u8],
+    ) -> Option<Option<DialogId>> {
+        let request = match request {
+            Asked::Theirs(request) => request,
+            Asked::Ours(client) => {
+                let body = Some(("application/sdp", description));
+                self.endpoint.acknowledge(*client, body).ok()?;
+                return Some(self.calls.get(&id).and_then(|call| call.dialog));
+            }
+        };
+        let reply = self.ok(request, timer).body("application/sdp", description);
+        if request.is_invite() {
+            let accepted = self.endpoint.accept_invite(now.mono, request.tx, &reply);
+            return accepted.ok().map(Some);
+        }
+        let answered = self.endpoint.respond(now.mono, request.tx, &reply);
+        answered.ok().map(|()| None)
+    }
+
+    fn note_answered(&mut self, now: Now, id: RecordingId, tx: Option<ServerTx>, streams: usize) {
+        match tx {
+            Some(tx) => {
+                self.statistics.answered += 1;
+                self.call_by_tx.remove(&tx);
+            }
+            None => {
+                if self.keeping.is_away() {
+                    self.flag_unsaved(id);
+                }
+                self.report(id, Ok(()));
+            }
+        }
         self.deadlines.set(
             id,
             Timer::Duration,

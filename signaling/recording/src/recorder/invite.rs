@@ -1,7 +1,7 @@
 //! The INVITE that begins a call: who is recorded, and what has to be there before the 200.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use holdfast_sip::{FlowInfo, Reply, Request, Status, Transport};
 use holdfast_units::RecordingId;
 
 use super::asking::Asking;
-use super::call::{Call, Exchange, InDialog, Stage, Sync};
+use super::call::{Asked, Call, Exchange, InDialog, Stage, Sync};
 use super::content::{self, AGENT, Content};
 use super::deadlines::Timer;
 use super::documents::{self, Documents};
@@ -76,7 +76,10 @@ impl Recorder {
             };
             return self.end_call(now, id, reason);
         }
-        let holds = |call: &&mut Call| call.exchange().is_some_and(|one| one.request.tx == tx);
+        let holds = |call: &&mut Call| {
+            call.exchange()
+                .is_some_and(|one| one.request.tx() == Some(tx))
+        };
         if let Some(id) = self.calls.values_mut().find(holds).map(|call| call.id) {
             self.roll_back(now, id);
             return self.go_on(now, id);
@@ -88,7 +91,7 @@ impl Recorder {
     }
 
     /// Whether a further call is welcome.
-    fn readiness(&self) -> Result<(), Refusal> {
+    pub(super) fn readiness(&self) -> Result<(), Refusal> {
         if self.stopping != Stopping::No {
             return Err(self.unavailable(RefusedBecause::Stopping));
         }
@@ -146,16 +149,28 @@ impl Recorder {
         }
         let timer = SessionTimer::asked(&self.config, request.headers())?;
         let ground = self.prepare(now, &invite.source, &content)?;
-        let mut call = self.assemble(now, invite, marks, &content, timer, ground);
+        let beginning = Beginning {
+            id: RecordingId::from_bytes(self.random()),
+            request: Asked::Theirs(invite.clone()),
+            head: request.head(),
+            method: "INVITE",
+            call_id: request.call_id(),
+            sip: describe::dialog_of(request, &invite.source),
+            words: marks.warnings(),
+            knows_siprec: marks.knows_siprec(),
+            asking: Asking::new(request.headers()),
+            timer,
+        };
+        let mut call = self.assemble(now, beginning, &content, ground);
         if same.is_some() {
             call.warn(SESSION_ELSEWHERE);
         }
-        self.begin(now, invite, call);
+        self.begin(now, invite.source.remote, Some(invite.tx), call);
         Ok(())
     }
 
     /// Finds a shard and ports for what an INVITE asks for.
-    fn prepare(
+    pub(super) fn prepare(
         &mut self,
         now: Now,
         source: &FlowInfo,
@@ -186,13 +201,11 @@ impl Recorder {
         })
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         &mut self,
         now: Now,
-        invite: &InDialog,
-        marks: Marks,
+        beginning: Beginning<'_>,
         content: &Content,
-        timer: Option<SessionTimer>,
         ground: Ground,
     ) -> Call {
         let Ground {
@@ -202,26 +215,25 @@ impl Recorder {
             proposal,
             settled,
         } = ground;
-        let request = &*invite.request;
         let mut documents = Documents::default();
-        let file = keep(&mut documents, request.head(), content, Head::Always);
+        let file = keep(&mut documents, beginning.head, content, Head::Always);
         let session_is_paused = session.is_paused();
         let mut facts = Facts::new(session);
-        for word in marks.warnings() {
+        for word in beginning.words {
             facts.warn(word);
         }
         if content.metadata.is_none() {
-            facts.warn(("no_metadata", "the INVITE came without metadata"));
+            facts.warn(("no_metadata", "the call began without metadata"));
         }
         let carrier = Carrier {
-            method: "INVITE",
+            method: beginning.method,
             file,
             arrival: now.wall,
             has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
-            call_id: request.call_id(),
+            call_id: beginning.call_id,
         };
-        let mut asking = Asking::new(request);
+        let mut asking = beginning.asking;
         if let Some(metadata) = &content.metadata {
             asking.note_metadata(&metadata.content_type, metadata.dialect());
         }
@@ -231,16 +243,16 @@ impl Recorder {
         };
         let ports = proposal.ports().collect();
         let exchange = Exchange {
-            request: invite.clone(),
+            request: beginning.request,
             description: settled.description.clone(),
             facts: self.candidate(facts.clone(), content, &carrier, Some((&proposal, settled))),
             proposal,
-            timer,
+            timer: beginning.timer,
             revision: 0,
             takes_over: None,
         };
         Call {
-            id: RecordingId::from_bytes(self.random()),
+            id: beginning.id,
             shard,
             started: now.wall,
             address,
@@ -252,9 +264,9 @@ impl Recorder {
                     .peer(&self.sender)
                     .map(|peer| peer.name.clone()),
                 user: self.sender.user.clone(),
-                ..describe::dialog_of(request, &invite.source)
+                ..beginning.sip
             },
-            knows_siprec: marks.knows_siprec(),
+            knows_siprec: beginning.knows_siprec,
             stage: Stage::Opening(Box::new(exchange)),
             dialog: None,
             facts,
@@ -276,15 +288,17 @@ impl Recorder {
         }
     }
 
-    fn begin(&mut self, now: Now, invite: &InDialog, call: Call) {
+    pub(super) fn begin(&mut self, now: Now, peer: SocketAddr, tx: Option<ServerTx>, call: Call) {
         let id = call.id;
         self.notice(Notice::CallStarted {
             recording: id,
             call_id: call.sip.call_id.clone(),
-            peer: invite.source.remote,
+            peer,
         });
         self.calls.insert(id, call);
-        self.call_by_tx.insert(invite.tx, id);
+        if let Some(tx) = tx {
+            self.call_by_tx.insert(tx, id);
+        }
         self.deadlines
             .set(id, Timer::Engine, now.mono + ENGINE_ANSWER_MAX);
         self.push(id);
@@ -317,8 +331,10 @@ impl Recorder {
         let Stage::Opening(exchange) = &call.stage else {
             return;
         };
-        let invite = exchange.request.clone();
-        self.refuse_invite(now, &invite, refusal);
+        match exchange.request.clone() {
+            Asked::Theirs(invite) => self.refuse_invite(now, &invite, refusal),
+            Asked::Ours(client) => self.refuse_callee(now, id, client),
+        }
         self.end_call(now, id, reason);
     }
 
@@ -439,8 +455,24 @@ const SESSION_ELSEWHERE: Word = (
     "another call of the same peer records a session of the same id",
 );
 
+/// What the message that begins a call says of it.
+pub(super) struct Beginning<'m> {
+    pub(super) id: RecordingId,
+    pub(super) request: Asked,
+    pub(super) head: &'m [u8],
+    /// As metadata documents name what carried them.
+    pub(super) method: &'static str,
+    pub(super) call_id: &'m str,
+    pub(super) sip: SipDialog,
+    /// What was tolerated.
+    pub(super) words: Vec<Word>,
+    pub(super) knows_siprec: bool,
+    pub(super) asking: Asking,
+    pub(super) timer: Option<SessionTimer>,
+}
+
 /// What a call is built on: where its streams are received.
-struct Ground {
+pub(super) struct Ground {
     shard: u16,
     address: IpAddr,
     session: Session,

@@ -25,6 +25,7 @@ mod keeping;
 mod marks;
 mod naming;
 mod operator;
+mod outgoing;
 mod output;
 mod proposal;
 mod reconcile;
@@ -49,6 +50,7 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 pub use config::RecorderConfig;
 pub use keeping::{Saving, WhenStoreAway};
 pub use naming::CallName;
+pub use outgoing::Destination;
 pub use output::{Notice, Output, RefusedBecause, Statistics};
 pub use replaces::SameSession;
 pub use saved::RestoreError;
@@ -64,6 +66,7 @@ use engine::Link;
 use facts::StreamIds;
 use handover::Searches;
 use keeping::Keeping;
+use outgoing::Outgoing;
 
 /// The call logic of a session recording server.
 pub struct Recorder {
@@ -80,6 +83,8 @@ pub struct Recorder {
     ports: PortAllocator,
     calls: BTreeMap<RecordingId, Call>,
     call_by_dialog: BTreeMap<DialogId, RecordingId>,
+    /// Calls of ours that have no 2xx yet.
+    outgoing: BTreeMap<DialogId, Outgoing>,
     /// By the transaction of an INVITE that waits for the engine.
     call_by_tx: BTreeMap<ServerTx, RecordingId>,
     /// Recordings that the engine holds and nobody here knows, with their ports.
@@ -154,6 +159,7 @@ impl Recorder {
             ports: PortAllocator::new(config.port_quarantine),
             calls: BTreeMap::new(),
             call_by_dialog: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
             call_by_tx: BTreeMap::new(),
             orphans: BTreeMap::new(),
             deadlines: Deadlines::default(),
@@ -456,6 +462,11 @@ impl Recorder {
             } => {
                 self.handle_response(now, dialog, client, &response);
             }
+            Event::Forked {
+                client,
+                dialog,
+                response,
+            } => self.handle_forked(now, client, dialog, &response),
             Event::RequestFailed {
                 client,
                 dialog,

@@ -42,17 +42,19 @@ impl Recorder {
 
     fn calls(&self) -> Vec<operator::Call> {
         let mut calls: Vec<_> = self.calls.values().map(view).collect();
+        calls.extend(self.callees());
         calls.sort_by_key(|call| (call.started, call.id));
         calls
     }
 
     fn view(&self, id: Option<RecordingId>) -> Result<operator::Call, Refusal> {
         let call = id.and_then(|id| self.calls.get(&id));
-        call.map(view).ok_or(Refusal::NoSuchCall)
+        let callee = || self.callees().find(|callee| Some(callee.id) == id);
+        call.map(view).or_else(callee).ok_or(Refusal::NoSuchCall)
     }
 
     fn find(&self, id: RecordingId) -> Result<(), Refusal> {
-        self.calls.get(&id).map(drop).ok_or(Refusal::NoSuchCall)
+        self.view(Some(id)).map(drop)
     }
 
     fn set_paused(&mut self, now: Now, id: RecordingId, is_paused: bool) -> Result<(), Refusal> {
@@ -85,6 +87,9 @@ impl Recorder {
     }
 
     fn end_by_operator(&mut self, now: Now, id: RecordingId) -> Result<(), Refusal> {
+        if self.withdraw(now, id, Refusal::Ended) {
+            return Ok(());
+        }
         let call = self.calls.get(&id).ok_or(Refusal::NoSuchCall)?;
         let is_opening = matches!(call.stage, Stage::Opening(_));
         if !call.is_active() {

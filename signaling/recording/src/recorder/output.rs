@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use holdfast_control::operator::Refusal;
 use holdfast_control::{RefusalReason, ToEngine, Unwilling};
 use holdfast_manifest::EndReason;
 use holdfast_sip::dialog::DialogKey;
@@ -40,6 +41,13 @@ pub enum Output {
         /// The dialog.
         dialog: DialogKey,
     },
+    /// What came of a call that an operator had placed ([`Recorder::record`](super::Recorder::record)).
+    Called {
+        /// Its recording.
+        recording: RecordingId,
+        /// It is recorded, or it is not and never was.
+        outcome: Result<(), Refusal>,
+    },
     /// The state of a call is not needed any more.
     Unsave(RecordingId),
     /// Something for the log.
@@ -57,6 +65,13 @@ pub enum Notice {
         call_id: String,
         /// Where it came from.
         peer: SocketAddr,
+    },
+    /// A call that an operator had placed is not recorded.
+    NotCalled {
+        /// The recording that it would have been.
+        recording: RecordingId,
+        /// Why.
+        reason: Refusal,
     },
     /// A line of an offer was answered with port 0.
     LineRefused {

@@ -86,6 +86,11 @@ impl Proposal {
         self.given_up.insert(slot);
     }
 
+    /// No stream gets any.
+    pub(super) fn give_up_all(&mut self) {
+        self.ports.clear();
+    }
+
     /// All ports that were given.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
         self.ports.values().map(|ports| ports.rtp)

@@ -16,6 +16,7 @@ use holdfast_sip::{Reply, Request, Status};
 use holdfast_units::RecordingId;
 
 use super::asking::Asking;
+use super::call::Asked;
 use super::call::{Exchange, InDialog, Stage};
 use super::content::{self, Content};
 use super::deadlines::Timer;
@@ -204,7 +205,7 @@ impl Recorder {
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let takeover = self.takeover(invite, marks, &content, address);
         let exchange = Exchange {
-            request: invite.clone(),
+            request: Asked::Theirs(invite.clone()),
             facts,
             proposal,
             description,
@@ -230,7 +231,7 @@ impl Recorder {
         address: std::net::IpAddr,
     ) -> Takeover {
         let peer = self.admission.peer(&self.sender);
-        let mut asking = Asking::new(&invite.request);
+        let mut asking = Asking::new(invite.request.headers());
         if let Some(metadata) = &content.metadata {
             asking.note_metadata(&metadata.content_type, metadata.dialect());
         }

@@ -69,6 +69,16 @@ impl SessionTimer {
         }))
     }
 
+    /// What an INVITE of ours asks for.
+    pub(super) fn wanted(interval: Duration) -> Self {
+        Self {
+            interval: interval.max(LEAST),
+            refresher: Who::Us,
+            is_supported: true,
+            least: None,
+        }
+    }
+
     /// The timer after our refresh, by the peer's 2xx; without Session-Expires there is none.
     pub(super) fn granted(&self, headers: &Headers) -> Option<Self> {
         let SessionExpires { seconds, refresher } = headers.session_expires()?;

@@ -1,5 +1,6 @@
 //! What happens when time has passed.
 
+use holdfast_control::operator::Refusal;
 use holdfast_manifest::EndReason;
 use holdfast_units::RecordingId;
 
@@ -38,6 +39,7 @@ impl Recorder {
             Timer::Expiry => {
                 self.hang_up(now, id, EndReason::SipTimeout, "the session has expired");
             }
+            Timer::Callee => drop(self.withdraw(now, id, Refusal::Unanswered)),
             Timer::Lingering => self.end_lingering(id),
             Timer::Duration => {
                 if let Some(call) = self.calls.get_mut(&id) {

@@ -18,6 +18,7 @@ mod marks;
 mod mutations;
 mod offerless;
 mod operator;
+mod outgoing;
 mod pause_and_resume;
 mod pause_model;
 mod port_in_use;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holdfast_control::operator::Refusal;
 use holdfast_control::{FromEngine, ToEngine};
 use holdfast_recording::recorder::{
     Notice, Output, Recorder, RecorderConfig, Saving, WhenStoreAway,
@@ -69,6 +70,8 @@ pub struct World {
     pub source: FlowInfo,
     pub sent: Vec<Sent>,
     pub notices: Vec<Notice>,
+    /// What came of calls that were placed.
+    pub called: Vec<(RecordingId, Result<(), Refusal>)>,
     pub closed: Vec<Flow>,
     pub store: Store,
     pub searched: Vec<(u64, DialogKey)>,
@@ -135,6 +138,7 @@ impl World {
             },
             sent: Vec::new(),
             notices: Vec::new(),
+            called: Vec::new(),
             closed: Vec::new(),
             takes_damage: false,
         }
@@ -164,6 +168,7 @@ impl World {
                 }
                 Output::Find { number, dialog } => self.searched.push((number, dialog)),
                 Output::Unsave(recording) => drop(self.store.states.remove(&recording)),
+                Output::Called { recording, outcome } => self.called.push((recording, outcome)),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Engine(message) => {
                     for said in self.engine.handle(message) {

@@ -1,17 +1,20 @@
 //! `/api/calls`: what `holdfast calls` does.
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use holdfast_control::operator::{Answer, Call, Command, Refusal};
+use holdfast_control::operator::{Answer, Call, Command, Placing, Refusal};
 use holdfast_units::RecordingId;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Http, Problem};
 
 pub fn router() -> Router<Http> {
     Router::new()
-        .route("/api/calls", get(list))
+        .route("/api/calls", get(list).post(record))
         .route("/api/calls/{id}", get(show))
         .route("/api/calls/{id}/pause", post(pause))
         .route("/api/calls/{id}/resume", post(resume))
@@ -21,6 +24,24 @@ pub fn router() -> Router<Http> {
 async fn list(State(http): State<Http>) -> Result<Json<Value>, Problem> {
     match http.command(Command::List).await? {
         Answer::Calls { calls } => Ok(Json(json!({"calls": calls}))),
+        other => Err(problem(other)),
+    }
+}
+
+/// What is to be recorded: `{"uri":"sip:…"}`.
+#[derive(Deserialize)]
+struct Wanted {
+    uri: String,
+}
+
+/// Calls a client (RFC 7866 §6.2); answered when the client has answered.
+async fn record(
+    State(http): State<Http>,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<(StatusCode, Json<Call>), Problem> {
+    let Json(Wanted { uri }) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    match http.place(Placing::Record { uri }).await? {
+        Answer::Call { call } => Ok((StatusCode::CREATED, Json(*call))),
         other => Err(problem(other)),
     }
 }
@@ -58,10 +79,18 @@ async fn carry_out(
 
 fn problem(answer: Answer) -> Problem {
     match answer {
-        Answer::Refused {
-            reason: reason @ Refusal::NoSuchCall,
-        } => Problem::not_found(reason.to_string()),
-        Answer::Refused { reason } => Problem::conflict(reason.to_string()),
+        Answer::Refused { reason } => {
+            let status = match reason {
+                Refusal::NoSuchCall => StatusCode::NOT_FOUND,
+                Refusal::Ended | Refusal::NoListener => StatusCode::CONFLICT,
+                Refusal::BadTarget => StatusCode::BAD_REQUEST,
+                Refusal::NotAllowed => StatusCode::FORBIDDEN,
+                Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                Refusal::Rejected { .. } | Refusal::Unusable => StatusCode::BAD_GATEWAY,
+                Refusal::Unanswered => StatusCode::GATEWAY_TIMEOUT,
+            };
+            Problem::new(status, reason.to_string())
+        }
         Answer::Calls { .. }
         | Answer::Call { .. }
         | Answer::Draining { .. }

@@ -17,13 +17,14 @@ mod recordings;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::get;
 use holdfast_control::StageLatency;
-use holdfast_control::operator::{Answer, Command};
+use holdfast_control::operator::{Answer, Command, Placing};
 use holdfast_control::status::{Question, Reply, Status};
 use holdfast_settings::{HttpFiles, Settings};
 use rustls::ServerConfig;
@@ -34,7 +35,7 @@ use tokio::time::timeout;
 use tracing::error;
 
 use crate::incoming::Incoming;
-use crate::limits::{HTTP_ANSWER_TIMEOUT, HTTP_BODY_SIZE_MAX};
+use crate::limits::{HTTP_ANSWER_TIMEOUT, HTTP_BODY_SIZE_MAX, HTTP_PLACING_TIMEOUT};
 use problem::Problem;
 
 /// What all requests share.
@@ -175,13 +176,29 @@ impl Http {
             .await
     }
 
+    /// Has a client called; its answer is waited for.
+    async fn place(&self, placing: Placing) -> Result<Answer, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let what = Incoming::Placing { placing, answer };
+        self.put_for(HTTP_PLACING_TIMEOUT, what, answered).await
+    }
+
     /// Whatever keeps the recorder busy, a request is answered.
     async fn put<T>(&self, what: Incoming, answered: oneshot::Receiver<T>) -> Result<T, Problem> {
+        self.put_for(HTTP_ANSWER_TIMEOUT, what, answered).await
+    }
+
+    async fn put_for<T>(
+        &self,
+        limit: Duration,
+        what: Incoming,
+        answered: oneshot::Receiver<T>,
+    ) -> Result<T, Problem> {
         let asked = async {
             self.0.inbox.send(what).await.ok()?;
             answered.await.ok()
         };
-        let answer = timeout(HTTP_ANSWER_TIMEOUT, asked).await;
+        let answer = timeout(limit, asked).await;
         answer.ok().flatten().ok_or_else(Problem::silent)
     }
 }

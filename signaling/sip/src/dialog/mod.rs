@@ -139,6 +139,38 @@ impl Dialog {
         }
     }
 
+    /// A dialog to come: an INVITE of ours outside of any, as far as it makes one. Its peer's tag is
+    /// empty until a 2xx has one.
+    pub(crate) fn calling(
+        uri: &str,
+        local_uri: String,
+        identity: (String, String),
+        way: &FlowInfo,
+    ) -> Self {
+        let (call_id, local_tag) = identity;
+        let is_sips = Uri::parse(uri).is_ok_and(|uri| uri.is_sips());
+        Self {
+            key: DialogKey {
+                call_id,
+                local_tag,
+                remote_tag: String::new(),
+            },
+            role: Role::Uac,
+            phase: Phase::Early,
+            local_uri,
+            remote_uri: uri.to_owned(),
+            local_cseq: 0,
+            remote_cseq: None,
+            route_set: Vec::new(),
+            remote_target: uri.to_owned(),
+            is_secure: way.transport == Transport::Tls && is_sips,
+            transport: way.transport,
+            peer: way.remote,
+            local: way.local,
+            flow: None,
+        }
+    }
+
     /// The dialog that a response to our INVITE makes (§12.1.2). `None` without a To tag.
     pub fn uac(response: &Response, flow: Flow, source: &FlowInfo) -> Option<Self> {
         let contact = contact_of(response.headers().contacts());

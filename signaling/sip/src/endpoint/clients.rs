@@ -17,12 +17,31 @@ pub(super) struct ClientEntry {
     pub(super) machine: Machine,
     pub(super) dialog: DialogId,
     pub(super) sent: Sent,
-    /// Branch of the ACK to a 2xx, chosen in advance so that the ACK needs no chance.
-    ack_branch: String,
-    /// The ACK to a 2xx, for further copies of that 2xx.
-    pub(super) ack: Option<(Target, Bytes)>,
+    /// The 2xx responses to an INVITE and their ACKs: one, or of each branch that it was forked to.
+    pub(super) accepted: Vec<Accepted>,
     /// The INVITE had a body, so the ACK needs none and leaves by itself.
     pub(super) acks_alone: bool,
+    /// Whether an INVITE is to be cancelled.
+    pub(super) withdrawal: Withdrawal,
+}
+
+/// A 2xx to an INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Its To tag; empty for a peer that predates tags.
+    pub(super) tag: String,
+    /// Its ACK, for further copies of it.
+    pub(super) ack: Option<(Target, Bytes)>,
+}
+
+/// RFC 3261 §9.1: "If no provisional response has been received, the CANCEL request MUST NOT be
+/// sent; rather, the client MUST wait for the arrival of a provisional response".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawal {
+    No,
+    /// With the next provisional response.
+    Wanted,
+    Sent,
 }
 
 #[derive(Debug)]
@@ -35,13 +54,13 @@ pub(super) enum Machine {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) method: Method,
-    uri: String,
-    via: String,
+    pub(super) uri: String,
+    pub(super) via: String,
     pub(super) branch: String,
-    routes: Vec<String>,
-    from: String,
-    call_id: String,
-    cseq: u32,
+    pub(super) routes: Vec<String>,
+    pub(super) from: String,
+    pub(super) call_id: String,
+    pub(super) cseq: u32,
     pub(super) target: Target,
 }
 
@@ -137,8 +156,9 @@ impl Endpoint {
         if entry.sent.method != Method::Invite {
             return Err(RequestError::Method);
         }
+        let dialog = entry.dialog;
         let body = body.map(|(kind, octets)| (kind.to_owned(), octets.to_vec()));
-        self.send_ack(client, body.as_ref())
+        self.send_ack(client, dialog, body.as_ref())
             .ok_or(RequestError::UnknownDialog)
     }
 
@@ -162,7 +182,7 @@ impl Endpoint {
         }
     }
 
-    fn send_request(
+    pub(super) fn send_request(
         &mut self,
         now: MonoTime,
         id: DialogId,
@@ -223,7 +243,7 @@ impl Endpoint {
         clippy::too_many_arguments,
         reason = "the parts of one entry, built in one place"
     )]
-    fn open_client(
+    pub(super) fn open_client(
         &mut self,
         now: MonoTime,
         dialog: DialogId,
@@ -244,15 +264,15 @@ impl Endpoint {
             Machine::Other(Client::new(now, timers, reliability, bytes.clone()))
         };
         self.transmit(sent.target, bytes, Owner::Client(client));
-        self.client_by_branch.insert(sent.branch.clone(), client);
-        let ack_branch = format!("{}a", sent.branch);
+        let key = (sent.branch.clone(), sent.method.clone());
+        self.client_by_branch.insert(key, client);
         let entry = ClientEntry {
             machine,
             dialog,
             sent,
-            ack_branch,
-            ack: None,
+            accepted: Vec::new(),
             acks_alone,
+            withdrawal: Withdrawal::No,
         };
         self.clients.insert(client, entry);
         self.settle_client(client);
@@ -263,10 +283,16 @@ impl Endpoint {
     pub(super) fn send_ack(
         &mut self,
         client: ClientTx,
+        dialog: DialogId,
         body: Option<&(String, Vec<u8>)>,
     ) -> Option<()> {
         let entry = self.clients.get_mut(&client)?;
-        let dialog = &self.dialogs.get(&entry.dialog)?.dialog;
+        let made = dialog;
+        let dialog = &self.dialogs.get(&made)?.dialog;
+        let tag = &dialog.key.remote_tag;
+        let at = entry.accepted.iter().position(|one| one.tag == *tag)?;
+        // Each ACK is a transaction of its own; its branch needs no chance of its own.
+        let branch = format!("{}a{at}", entry.sent.branch);
         let path = dialog.path();
         let (target, transport) = next_hop(dialog, path.next_hop.as_ref(), |flow| {
             self.connections.contains_key(flow)
@@ -275,7 +301,7 @@ impl Endpoint {
         let bytes = RequestFrame {
             method: &Method::Ack,
             uri: &path.request_uri,
-            via: &Via::own(transport, &sent_by, &entry.ack_branch),
+            via: &Via::own(transport, &sent_by, &branch),
             routes: &path.routes,
             from: &dialog.local_address(),
             to: &dialog.remote_address(),
@@ -285,14 +311,14 @@ impl Endpoint {
             body,
         }
         .render();
-        entry.ack = Some((target, bytes.clone()));
-        self.transmit(target, bytes, Owner::Client(client));
+        entry.accepted.get_mut(at)?.ack = Some((target, bytes.clone()));
+        self.transmit(target, bytes, Owner::Dialog(made));
         Some(())
     }
 }
 
 impl Sent {
-    fn render(
+    pub(super) fn render(
         &self,
         method: &Method,
         to: &str,
@@ -312,6 +338,21 @@ impl Sent {
             body,
         }
         .render()
+    }
+
+    /// The CANCEL of an INVITE.
+    pub(super) fn cancelling(&self) -> Self {
+        Self {
+            method: Method::Cancel,
+            uri: self.uri.clone(),
+            via: self.via.clone(),
+            branch: self.branch.clone(),
+            routes: self.routes.clone(),
+            from: self.from.clone(),
+            call_id: self.call_id.clone(),
+            cseq: self.cseq,
+            target: self.target,
+        }
     }
 
     /// RFC 3261 §17.1.1.3: Call-ID, From, Request-URI, Via and Route of the request, To of the

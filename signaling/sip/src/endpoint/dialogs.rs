@@ -74,7 +74,7 @@ impl Endpoint {
         self.remove_dialog(now, id, GoneCause::Released);
     }
 
-    fn insert_dialog(&mut self, dialog: Dialog) -> DialogId {
+    pub(super) fn insert_dialog(&mut self, dialog: Dialog) -> DialogId {
         let id = DialogId(self.number());
         self.dialog_by_key.insert(dialog.key.clone(), id);
         self.dialogs.insert(id, DialogEntry::new(dialog));

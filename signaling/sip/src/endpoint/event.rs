@@ -42,9 +42,9 @@ pub enum Output {
 pub enum Owner {
     /// A response.
     Server(ServerTx),
-    /// A request of ours, or its ACK.
+    /// A request of ours, or the ACK of its refusal.
     Client(ClientTx),
-    /// A 2xx to an INVITE.
+    /// A 2xx to an INVITE, or the ACK of one.
     Dialog(DialogId),
     /// An answer that nothing is remembered of.
     Stateless,
@@ -153,6 +153,17 @@ pub enum Event {
         /// The response.
         response: Arc<Response>,
     },
+    /// A further 2xx to an INVITE of ours, from another branch that it was forked to (RFC 3261
+    /// §13.2.2.4): a dialog of its own, to be acknowledged
+    /// ([`acknowledge_in`](super::Endpoint::acknowledge_in)) and ended.
+    Forked {
+        /// The INVITE.
+        client: ClientTx,
+        /// The further dialog.
+        dialog: DialogId,
+        /// The 2xx.
+        response: Arc<Response>,
+    },
     /// A request of ours will not be answered.
     RequestFailed {
         /// The request.
@@ -211,7 +222,7 @@ pub enum GoneCause {
     ByeAnswered,
     /// Our BYE was not answered.
     ByeUnanswered,
-    /// An early dialog whose INVITE was not accepted.
+    /// An early dialog whose INVITE was not accepted, in either direction.
     NotAccepted,
     /// The peer answered 481: it does not know the dialog.
     UnknownToPeer,

@@ -18,6 +18,7 @@ mod dialogs;
 mod event;
 mod gate;
 mod in_dialog;
+mod invitations;
 mod kept;
 mod keys;
 mod lost_flow;
@@ -42,7 +43,7 @@ use crate::Bytes;
 use crate::datagram::{Datagram, classify};
 use crate::dialog::{Dialog, DialogKey};
 use crate::entropy::Entropy;
-use crate::message::Message;
+use crate::message::{Message, Method};
 use crate::stream::BrokenStream;
 use crate::transport::{Flow, FlowInfo, Target, Transport};
 use clients::ClientEntry;
@@ -64,7 +65,7 @@ pub struct Endpoint {
     server_by_key: BTreeMap<ServerKey, ServerTx>,
     server_by_merge: BTreeMap<MergeKey, ServerTx>,
     clients: BTreeMap<ClientTx, ClientEntry>,
-    client_by_branch: BTreeMap<String, ClientTx>,
+    client_by_branch: BTreeMap<(String, Method), ClientTx>,
     dialogs: BTreeMap<DialogId, DialogEntry>,
     dialog_by_key: BTreeMap<DialogKey, DialogId>,
     /// Dialogs that have ended, and until when that is remembered.

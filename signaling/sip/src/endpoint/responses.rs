@@ -15,22 +15,19 @@ use crate::transaction::{ClientEffect, ClientInput, ClientInviteEffect, ClientIn
 impl Endpoint {
     pub(super) fn handle_response(&mut self, now: MonoTime, origin: Origin, response: Response) {
         // RFC 3261 §17.1.3: the branch, and the method of the CSeq.
-        let Some(client) = response
+        let key = response
             .via()
             .branch()
-            .and_then(|branch| self.client_by_branch.get(branch))
-            .copied()
-        else {
+            .map(|branch| (branch.to_owned(), response.cseq().method.clone()));
+        let Some(client) = key.and_then(|key| self.client_by_branch.get(&key).copied()) else {
             return; // A stray response is dropped.
         };
         let Some(entry) = self.clients.get_mut(&client) else {
             return;
         };
-        if response.cseq().method != entry.sent.method {
-            return;
-        }
         let status = response.status();
         let dialog = entry.dialog;
+        let entry_is_cancel = entry.sent.method == Method::Cancel;
         let response = Arc::new(response);
         let is_delivered = match &mut entry.machine {
             Machine::Invite(machine) => {
@@ -43,7 +40,10 @@ impl Endpoint {
                 };
                 let effect = machine.handle(now, input);
                 if effect == ClientInviteEffect::Accept {
-                    self.refresh_by_response(dialog, &response, origin);
+                    self.confirm_by_response(client, dialog, &response, origin);
+                }
+                if effect == ClientInviteEffect::AcceptAgain {
+                    return self.accept_again(client, &response, origin);
                 }
                 self.apply_invite_client(client, effect)
             }
@@ -59,7 +59,10 @@ impl Endpoint {
                 is_delivered
             }
         };
-        if is_delivered && status != Status::TRYING {
+        if is_delivered && entry_is_cancel {
+            // What becomes of the INVITE says all.
+            self.release_client(dialog, client);
+        } else if is_delivered && status != Status::TRYING {
             self.emit(Event::Response {
                 client,
                 dialog,
@@ -67,11 +70,19 @@ impl Endpoint {
             });
             self.finish_client(now, client, status);
         }
+        if status.is_provisional() {
+            self.withdraw_now(now, client);
+        }
         self.settle_client(client);
     }
 
     /// A 2xx to an INVITE or UPDATE of ours moves the remote target (§12.2.1.2).
-    fn refresh_by_response(&mut self, id: DialogId, response: &Response, origin: Origin) {
+    pub(super) fn refresh_by_response(
+        &mut self,
+        id: DialogId,
+        response: &Response,
+        origin: Origin,
+    ) {
         let Some(entry) = self.dialogs.get_mut(&id) else {
             return;
         };
@@ -94,26 +105,15 @@ impl Endpoint {
                 false
             }
             ClientInviteEffect::Accept => {
-                if self
-                    .clients
-                    .get(&client)
-                    .is_some_and(|entry| entry.acks_alone)
-                {
-                    self.send_ack(client, None);
+                let entry = self.clients.get(&client);
+                if let Some(entry) = entry.filter(|entry| entry.acks_alone) {
+                    let dialog = entry.dialog;
+                    self.send_ack(client, dialog, None);
                 }
                 true
             }
-            ClientInviteEffect::AcceptAgain => {
-                let ack = self
-                    .clients
-                    .get(&client)
-                    .and_then(|entry| entry.ack.clone());
-                if let Some((target, bytes)) = ack {
-                    self.transmit(target, bytes, Owner::Client(client));
-                }
-                false
-            }
-            ClientInviteEffect::Nothing
+            ClientInviteEffect::AcceptAgain
+            | ClientInviteEffect::Nothing
             | ClientInviteEffect::TimedOut
             | ClientInviteEffect::Failed => false,
         }
@@ -139,6 +139,8 @@ impl Endpoint {
         if is_bye {
             // RFC 3261 §15.1.1: the session ends with the BYE, whatever the answer.
             self.remove_dialog(now, id, GoneCause::ByeAnswered);
+        } else if self.is_unanswered_invitation(id) {
+            self.remove_dialog(now, id, GoneCause::NotAccepted);
         } else if status == Status::NO_SUCH_DIALOG {
             self.remove_dialog(now, id, GoneCause::UnknownToPeer);
         }
@@ -205,6 +207,9 @@ impl Endpoint {
         };
         let (dialog, method) = (entry.dialog, entry.sent.method.clone());
         self.release_client(dialog, client);
+        if method == Method::Cancel {
+            return; // The INVITE has a deadline of its own.
+        }
         let is_bye = method == Method::Bye;
         self.emit(Event::RequestFailed {
             client,
@@ -214,6 +219,8 @@ impl Endpoint {
         });
         if is_bye {
             self.remove_dialog(now, dialog, GoneCause::ByeUnanswered);
+        } else if self.is_unanswered_invitation(dialog) {
+            self.remove_dialog(now, dialog, GoneCause::NotAccepted);
         }
     }
 
@@ -235,7 +242,8 @@ impl Endpoint {
     pub(super) fn forget_client(&mut self, client: ClientTx) {
         self.deadlines.set(TimerKey::Client(client), None);
         if let Some(entry) = self.clients.remove(&client) {
-            self.client_by_branch.remove(&entry.sent.branch);
+            let key = (entry.sent.branch, entry.sent.method);
+            self.client_by_branch.remove(&key);
         }
     }
 }

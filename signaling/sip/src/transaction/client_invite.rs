@@ -21,6 +21,8 @@ pub struct ClientInvite {
     state: State,
     timers: Timers,
     reliability: Reliability,
+    /// Once it is cancelled, how long a final answer is waited for.
+    cancelled_until: Option<MonoTime>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl ClientInvite {
             state,
             timers,
             reliability,
+            cancelled_until: None,
         }
     }
 
@@ -98,8 +101,9 @@ impl ClientInvite {
         match &self.state {
             State::Calling { .. } | State::Proceeding { .. } => match input {
                 Input::Provisional => {
+                    let until = now + INVITE_PROCEEDING_MAX;
                     self.state = State::Proceeding {
-                        until: now + INVITE_PROCEEDING_MAX,
+                        until: self.cancelled_until.unwrap_or(until),
                     };
                     Effect::Deliver
                 }
@@ -170,6 +174,20 @@ impl ClientInvite {
             | State::Completed { .. }
             | State::Terminated => Effect::Nothing,
         }
+    }
+
+    /// It has been cancelled. RFC 3261 §9.1: "If there is no final response for the original request
+    /// in 64*T1 seconds [...], the client SHOULD then consider the original transaction cancelled".
+    pub fn handle_cancelled(&mut self, now: MonoTime) {
+        let last = now + self.timers.timeout();
+        if let State::Proceeding { until } = &mut self.state {
+            *until = *self.cancelled_until.get_or_insert((*until).min(last));
+        }
+    }
+
+    /// Whether a provisional answer has come, and no final one.
+    pub const fn is_proceeding(&self) -> bool {
+        matches!(self.state, State::Proceeding { .. })
     }
 
     /// When [`ClientInvite::handle_timeout`] is due.
