@@ -1,5 +1,8 @@
 //! The file with a node's keys: made by whichever process comes first, refused where others may
 //! read it.
+//!
+//! A folder with the set-group-id bit is shared by its group, as that of the services is: each process has
+//! a user of its own there, so the group may read the file too.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -52,7 +55,8 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the key file. Where there is none, one with a random key is made first, mode 0600; if
+/// Reads the key file. Where there is none, one with a random key is made first, mode 0600, or 0640 in a
+/// folder that its group shares; if
 /// several processes do so at once, all of them get the same.
 ///
 /// # Errors
@@ -81,12 +85,15 @@ fn load(path: &Path) -> Result<NodeKeys, KeyFileError> {
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let is_shared = sharing_group(folder_of(path)) == Some(metadata.gid());
+    let not_to_others = if is_shared { 0o037 } else { 0o077 };
+    if mode & not_to_others != 0 {
         let path = path.to_owned();
         return Err(KeyFileError::Permissions { path, mode });
     }
     let owner = metadata.uid();
-    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+    let is_of_group = is_shared && mode & 0o040 != 0;
+    if !is_of_group && owner != 0 && owner != rustix::process::geteuid().as_raw() {
         let path = path.to_owned();
         return Err(KeyFileError::Owner { path, owner });
     }
@@ -108,16 +115,14 @@ fn create(path: &Path) -> io::Result<()> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let mut key = Zeroizing::new([0; KEY_SIZE]);
     getrandom::fill(key.as_mut_slice()).map_err(io::Error::other)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
+    let is_shared = sharing_group(folder).is_some();
     let whole = folder.join(format!(".node-key-{:016x}", u64::from_le_bytes(random)));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(if is_shared { 0o640 } else { 0o600 })
         .open(&whole)?;
     let made = file
         .write_all(NodeKeys::text_of(&key).as_bytes())
@@ -129,6 +134,19 @@ fn create(path: &Path) -> io::Result<()> {
     fs::remove_file(&whole)?;
     made?;
     File::open(folder)?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The group that shares a folder: what is made there belongs to it (set-group-id bit).
+fn sharing_group(folder: &Path) -> Option<u32> {
+    let metadata = fs::metadata(folder).ok()?;
+    (metadata.mode() & 0o2000 != 0).then(|| metadata.gid())
 }
 
 /// More than a full file of keys and comments has.

@@ -57,6 +57,27 @@ fn one_that_others_may_read_is_refused() {
     load_or_create(&path).unwrap();
 }
 
+/// The two services have a user each, and one group.
+#[test]
+fn in_a_folder_of_a_group_the_group_may_read_it_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o2770)).unwrap();
+    let path = folder.path().join("node.key");
+    load_or_create(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    load_or_create(&path).unwrap();
+    for mode in [0o660, 0o644, 0o641] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = load_or_create(&path).unwrap_err();
+        assert!(matches!(error, KeyFileError::Permissions { mode: found, .. } if found == mode));
+    }
+    // A file of another group is none of this one's.
+    if std::os::unix::fs::chown(&path, None, Some(60_001)).is_ok() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        load_or_create(&path).unwrap_err();
+    }
+}
+
 #[test]
 fn one_without_keys_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ mod store;
 #[cfg(feature = "files")]
 pub use files::{Credential, HttpFiles, TlsFiles};
 #[cfg(feature = "machine")]
-pub use local::{LoadError, LocalMachine, load, read};
+pub use local::{LoadError, LocalMachine, load, load_for_signaling, read};
 pub use machine::Machine;
 pub use problem::{Fault, Problem, SettingsError};
 pub use quantity::{display_duration, display_size};

@@ -48,6 +48,22 @@ pub enum LoadError {
 pub fn load(path: &Path) -> Result<Settings, LoadError> {
     let settings = read(path)?;
     let checked = settings.check_machine(&LocalMachine);
+    refused(path, settings, checked)
+}
+
+/// The same for signaling, which writes nothing into the journal: its folder may be the engine's alone.
+pub fn load_for_signaling(path: &Path) -> Result<Settings, LoadError> {
+    let settings = read(path)?;
+    let journal = &settings.journal.dir;
+    let checked = settings.check_machine(&ForSignaling { journal });
+    refused(path, settings, checked)
+}
+
+fn refused(
+    path: &Path,
+    settings: Settings,
+    checked: Result<(), SettingsError>,
+) -> Result<Settings, LoadError> {
     checked.map_err(|source| LoadError::Refused {
         path: path.to_path_buf(),
         source,
@@ -129,6 +145,32 @@ fn nearest_existing(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The kernel's list of cores: `0-3,8`.
+/// This machine, as far as it concerns signaling.
+struct ForSignaling<'a> {
+    journal: &'a Path,
+}
+
+impl Machine for ForSignaling<'_> {
+    fn cores(&self) -> io::Result<BTreeSet<u32>> {
+        LocalMachine.cores()
+    }
+
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        LocalMachine.addresses()
+    }
+
+    fn probe_dir_writable(&self, path: &Path) -> io::Result<()> {
+        match path == self.journal {
+            true => Ok(()),
+            false => LocalMachine.probe_dir_writable(path),
+        }
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<u64> {
+        LocalMachine.file_system(path)
+    }
+}
+
 fn parse_cores(text: &str) -> Option<BTreeSet<u32>> {
     let mut cores = BTreeSet::new();
     for part in text.split(',') {

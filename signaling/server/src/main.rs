@@ -27,7 +27,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let settings = match holdfast_settings::load(&arguments.config) {
+    let settings = match holdfast_settings::load_for_signaling(&arguments.config) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("holdfast-signaling: {}", chain(&error));
