@@ -308,6 +308,11 @@ impl Home for Redis {
 }
 
 fn source(config: &RedisConfig) -> RedisResult<Source> {
+    if config.tls.is_some() {
+        // The client names no provider and panics where the build does not decide; another one that
+        // this process has chosen before stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
     let certificates = config.tls.clone().map(|authorities| TlsCertificates {
         client_tls: None,
         root_cert: (!authorities.is_empty()).then_some(authorities),
