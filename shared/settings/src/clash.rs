@@ -33,6 +33,19 @@ pub(crate) fn sip(checker: &mut Checker<'_>, raw: &RawSip, sip: &Sip) {
     at_most(
         checker,
         (
+            "sip.session_check_interval",
+            &raw.session_check_interval,
+            sip.session_check_interval,
+        ),
+        (
+            "sip.session_timeout",
+            &raw.session_timeout,
+            sip.session_timeout,
+        ),
+    );
+    at_most(
+        checker,
+        (
             "sip.metadata_size_max",
             &raw.metadata_size_max,
             sip.limits.metadata_size_max,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::check::{Checker, quoted};
 use crate::document::Document;
@@ -147,6 +148,15 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
             "sip.session_expires_min",
             &raw.session_expires_min,
             &limits::SESSION_EXPIRES,
+        ),
+        session_check_interval: match raw.session_check_interval.as_str() {
+            "0 s" => Duration::ZERO,
+            text => checker.seconds("sip.session_check_interval", text, &limits::SESSION_CHECK),
+        },
+        session_timeout: checker.seconds(
+            "sip.session_timeout",
+            &raw.session_timeout,
+            &limits::SESSION_TIMEOUT,
         ),
         retry_after: checker.seconds("sip.retry_after", &raw.retry_after, &limits::RETRY_AFTER),
         limits: sip_limits::sip_limits(checker, raw),

@@ -85,6 +85,10 @@ pub const RETRY_AFTER: RangeInclusive<Duration> = seconds(1)..=seconds(3_600);
 pub const SERVER_HEADER_LENGTH_MAX: usize = 64;
 /// Session-Expires. RFC 4028 section 4: never under 90 seconds.
 pub const SESSION_EXPIRES: RangeInclusive<Duration> = seconds(90)..=seconds(86_400);
+/// How long a peer may be silent before it is asked; "0 s" stands beside the range.
+pub const SESSION_CHECK: RangeInclusive<Duration> = seconds(10)..=seconds(86_400);
+/// How long a peer that answers nothing may be silent.
+pub const SESSION_TIMEOUT: RangeInclusive<Duration> = seconds(60)..=seconds(7 * 86_400);
 /// Length of one recording.
 pub const CALL_DURATION: RangeInclusive<Duration> = seconds(60)..=seconds(7 * 86_400);
 

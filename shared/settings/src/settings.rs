@@ -108,6 +108,11 @@ pub struct Sip {
     pub session_expires: Duration,
     /// Below this a Session-Expires gets 422 with Min-SE.
     pub session_expires_min: Duration,
+    /// A peer without a session timer that was silent for so long is asked whether it is there; zero:
+    /// never.
+    pub session_check_interval: Duration,
+    /// A call whose peer answers nothing ends when it was silent for so long.
+    pub session_timeout: Duration,
     /// Retry-After with a 503; whole seconds.
     pub retry_after: Duration,
     /// What messages and connections may cost.

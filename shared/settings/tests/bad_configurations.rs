@@ -155,6 +155,8 @@ const NOT_ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("sip", "streams_per_call_max", "65", "1 to 64"),
     ("sip", "call_duration_max", "\"8 d\"", "1 min to 7 d"),
     ("sip", "session_expires_min", "\"89 s\"", "90 s to 1 d"),
+    ("sip", "session_check_interval", "\"9 s\"", "10 s to 1 d"),
+    ("sip", "session_timeout", "\"59 s\"", "1 min to 7 d"),
     ("sip", "retry_after", "\"1500 ms\"", "whole seconds"),
     ("sip", "retry_after", "\"0 s\"", "1 s to 1 h"),
     ("sip", "message_size_max", "\"256 KB\"", "8 KiB to 16 MiB"),

@@ -63,6 +63,10 @@ pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(2);
 /// its refresh (RFC 3261 timer F).
 pub const RESTORED_GRACE: Duration = Duration::from_secs(32);
 
+/// Calls that a process before has left are asked whether their peers are there within so long, those
+/// that have to be asked at all.
+pub const RESTORED_CHECK_MAX: Duration = Duration::from_secs(60);
+
 /// Time after which a state that the engine could not take is sent again.
 pub const ENGINE_RETRY: Duration = Duration::from_secs(1);
 

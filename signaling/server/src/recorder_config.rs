@@ -67,6 +67,8 @@ pub fn of(
         call_duration_max: sip.call_duration_max,
         session_expires: sip.session_expires,
         session_expires_min: sip.session_expires_min,
+        session_check_interval: sip.session_check_interval,
+        session_timeout: sip.session_timeout,
         metadata_bytes_max: count(bounds.metadata_size_max),
         media_address: match settings.media.address {
             MediaAddress::Auto => None,

@@ -34,6 +34,12 @@ pub(super) struct Asking {
     put_off: u32,
     /// The session is to be refreshed.
     refresh: bool,
+    /// Whether it is there at all is to be asked.
+    check: bool,
+    /// The last such question has got no answer.
+    is_unanswered: bool,
+    /// A process before began the call, and nothing has been heard since.
+    is_restored: bool,
     /// The peer does not take a pause, or its end, from us.
     is_direction_refused: bool,
     /// All of the metadata is to be asked for.
@@ -71,6 +77,8 @@ pub(super) enum Purpose {
     Direction,
     /// To get all of the metadata.
     Snapshot,
+    /// To see whether it is there.
+    Check,
 }
 
 impl Asking {
@@ -80,6 +88,9 @@ impl Asking {
             waiting: None,
             put_off: 0,
             refresh: false,
+            check: false,
+            is_unanswered: false,
+            is_restored: false,
             is_direction_refused: false,
             snapshot: false,
             is_resumed: false,
@@ -110,6 +121,9 @@ impl Asking {
             waiting: None,
             put_off: 0,
             refresh: false,
+            check: false,
+            is_unanswered: false,
+            is_restored: true,
             is_direction_refused: saved.is_direction_refused,
             snapshot: false,
             is_resumed: saved.has_metadata,
@@ -149,6 +163,26 @@ impl Asking {
         self.refresh = true;
     }
 
+    /// Whether the peer is there is to be asked.
+    pub(super) fn want_check(&mut self) {
+        (self.check, self.is_restored) = (true, false);
+    }
+
+    /// It has said something.
+    pub(super) fn note_heard(&mut self) {
+        (self.is_unanswered, self.is_restored) = (false, false);
+    }
+
+    /// Whether it was asked last, and said nothing.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.is_unanswered
+    }
+
+    /// Whether nobody has looked since a process before left the call.
+    pub(super) const fn is_restored(&self) -> bool {
+        self.is_restored
+    }
+
     /// It has been, or has no timer any more.
     pub(super) fn forget_refresh(&mut self) {
         self.refresh = false;
@@ -186,6 +220,8 @@ impl Recorder {
             Purpose::Snapshot => self.snapshot_draft(call, dialog),
             Purpose::Refresh if by_update => self.draft(call, dialog, Method::Update),
             Purpose::Refresh | Purpose::Direction => self.draft(call, dialog, Method::Invite),
+            // It changes nothing, whoever answers (RFC 3261 §11).
+            Purpose::Check => Draft::new(Method::Options).header("Accept", "application/sdp"),
         };
         let is_invite = *draft.method() == Method::Invite;
         let draft = match is_invite {
@@ -200,7 +236,10 @@ impl Recorder {
             return;
         };
         match sent {
-            Ok(client) => call.asking.waiting = Some((client, purpose)),
+            Ok(client) => {
+                call.asking.waiting = Some((client, purpose));
+                call.asking.check &= purpose != Purpose::Check;
+            }
             Err(_) => {
                 call.facts.session.cancel_offer();
                 self.put_off(now, id, purpose, ASK_RETRY);
@@ -271,6 +310,9 @@ impl Recorder {
         let Some((id, purpose)) = self.take_waiting(dialog, client) else {
             return;
         };
+        if purpose == Purpose::Check {
+            return self.take_sign(now, id, status);
+        }
         if status.is_success() {
             self.take_consent(now, id, purpose, response);
             return self.ask(now, id);
@@ -310,6 +352,9 @@ impl Recorder {
         let Some((id, purpose)) = self.take_waiting(dialog, client) else {
             return;
         };
+        if purpose == Purpose::Check {
+            return self.take_sign(now, id, Status::REQUEST_TIMEOUT);
+        }
         if let Some(call) = self.calls.get_mut(&id) {
             call.facts.session.cancel_offer();
         }
@@ -321,6 +366,19 @@ impl Recorder {
             // As if 503 had come: the peer may be reached later, and its packets still come.
             FailureCause::Transport => self.put_off(now, id, purpose, ASK_RETRY_MAX),
         }
+    }
+
+    /// What was answered to the question whether the peer is there: whatever it is, it is a sign; but
+    /// for 481, by which it says that it knows nothing of the call, and 408, by which others say that
+    /// it was not found.
+    fn take_sign(&mut self, now: Now, id: RecordingId, status: Status) {
+        if status == Status::NO_SUCH_DIALOG {
+            return self.hang_up(now, id, EndReason::SipTimeout, "the dialog is dead");
+        }
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.asking.is_unanswered = status == Status::REQUEST_TIMEOUT;
+        }
+        self.ask(now, id);
     }
 
     /// The call whose request has got a final answer, or will get none.
@@ -349,7 +407,7 @@ impl Recorder {
         let is_offered = call.facts.session.is_offer_pending();
         let timer = call.timer.map(|timer| timer.granted(response.headers()));
         match purpose {
-            Purpose::Refresh | Purpose::Direction => {}
+            Purpose::Refresh | Purpose::Direction | Purpose::Check => {}
             Purpose::Snapshot => {
                 (call.asking.snapshot, call.asking.is_resumed) = (false, false);
                 call.asking.snapshots += 1;
@@ -397,6 +455,8 @@ impl Recorder {
             // all, and to end its call over that would help nobody.
             Purpose::Refresh if was_update && is_unknown_method(status) => {}
             Purpose::Refresh => self.arm_session_timer(now, id, None),
+            // Answered elsewhere, or it could not be sent: the next time will tell.
+            Purpose::Check => call.asking.check = false,
             Purpose::Direction => {
                 call.asking.is_direction_refused = true;
                 call.facts.warn((
@@ -495,6 +555,8 @@ fn due(call: &Call) -> Option<Purpose> {
         Some(Purpose::Refresh)
     } else if asking.snapshot && asking.takes_update {
         Some(Purpose::Snapshot)
+    } else if asking.check {
+        Some(Purpose::Check)
     } else {
         None
     }

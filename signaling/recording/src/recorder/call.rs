@@ -8,7 +8,7 @@ use holdfast_control::{Life, Recording, Srtp, Stream, StreamMode};
 use holdfast_manifest::{Continues, EndReason, FormerDialog, Pause, SipDialog};
 use holdfast_sip::endpoint::{ClientTx, DialogId, ServerTx};
 use holdfast_sip::{FlowInfo, Method, Request};
-use holdfast_units::{RecordingId, StreamId, WallTime};
+use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
 use super::asking::Asking;
 use super::documents::Documents;
@@ -44,6 +44,8 @@ pub(super) struct Call {
     pub(super) documents: Documents,
     pub(super) sync: Sync,
     pub(super) timer: Option<SessionTimer>,
+    /// When the peer said something last.
+    pub(super) heard: MonoTime,
     /// What we ask of the peer.
     pub(super) asking: Asking,
     /// When the recording was paused by us, in order; the last one may be open.

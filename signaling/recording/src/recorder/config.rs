@@ -53,6 +53,11 @@ pub struct RecorderConfig {
     pub session_expires: Duration,
     /// Shortest session interval that is granted.
     pub session_expires_min: Duration,
+    /// A peer without a session timer that has said nothing for so long is asked whether it is there;
+    /// zero: never.
+    pub session_check_interval: Duration,
+    /// A call whose peer answers nothing is ended when it has said nothing for so long.
+    pub session_timeout: Duration,
     /// Octets of a metadata document that are read; a longer one is kept and not read.
     pub metadata_bytes_max: usize,
     /// Address that session descriptions name; `None`: the one that the INVITE came to.
@@ -91,6 +96,8 @@ impl Default for RecorderConfig {
             call_duration_max: Duration::from_secs(24 * 60 * 60),
             session_expires: Duration::from_secs(2 * 60 * 60),
             session_expires_min: Duration::from_secs(90),
+            session_check_interval: Duration::ZERO,
+            session_timeout: Duration::from_secs(60 * 60),
             metadata_bytes_max: 128 * 1024,
             media_address: None,
             port_quarantine: Duration::from_secs(5),

@@ -25,6 +25,8 @@ pub(super) enum Timer {
     Callee,
     /// The call has lasted as long as it may.
     Duration,
+    /// A peer that has said nothing for so long is asked whether it is there.
+    Check,
 }
 
 /// All deadlines; each call has at most one of each kind.
@@ -83,4 +85,5 @@ const ALL: [Timer; 9] = [
     Timer::Lingering,
     Timer::Callee,
     Timer::Duration,
+    Timer::Check,
 ];

@@ -343,6 +343,7 @@ impl Recorder {
             Timer::Duration,
             now.mono + self.config.call_duration_max,
         );
+        self.watch(now, id);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };

@@ -277,6 +277,7 @@ impl Recorder {
                 ..Sync::default()
             },
             timer: None,
+            heard: now.mono,
             asking,
             pauses,
             queue: VecDeque::new(),

@@ -186,7 +186,7 @@ impl Recorder {
             (Timer::Refresh, saved.refresh_at, Duration::ZERO),
             (Timer::Duration, saved.ends_at, Duration::ZERO),
         ];
-        let mut call = saved.into_call(sender);
+        let mut call = saved.into_call(now, sender);
         let is_active = call.is_active();
         let dialog = dialog.map(|kept| self.endpoint.restore_dialog(now.mono, kept, since));
         if let Some(dialog) = dialog {
@@ -205,6 +205,7 @@ impl Recorder {
                     self.deadlines.set(id, timer, now.mono + left);
                 }
             }
+            self.watch_restored(now, id);
         } else if let Some(dialog) = dialog {
             self.say_bye(now, dialog, "the recording has ended");
         }

@@ -33,6 +33,7 @@ mod replaces;
 mod saved;
 mod sealing;
 mod session_timer;
+mod silence;
 mod timers;
 mod words;
 
@@ -44,7 +45,7 @@ use holdfast_control::{FromEngine, ToEngine};
 use holdfast_sip::digest::Credentials;
 use holdfast_sip::endpoint::{Advertised, DialogId, Owner, ServerTx};
 use holdfast_sip::stream::BrokenStream;
-use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply};
+use holdfast_sip::{Endpoint, Entropy, Event, Flow, FlowInfo, Reply, Status};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
 
 pub use config::RecorderConfig;
@@ -410,6 +411,9 @@ impl Recorder {
     }
 
     fn handle_event(&mut self, now: Now, event: Event) {
+        if let Some(dialog) = dialog_heard(&event) {
+            self.note_heard(now, dialog);
+        }
         match event {
             Event::Invite {
                 tx,
@@ -509,6 +513,27 @@ impl std::fmt::Debug for Recorder {
             .field("link", &self.link)
             .field("stopping", &self.stopping)
             .finish_non_exhaustive()
+    }
+}
+
+/// The dialog whose peer an event is a word of.
+fn dialog_heard(event: &Event) -> Option<DialogId> {
+    match event {
+        Event::Reinvite { dialog, .. }
+        | Event::Update { dialog, .. }
+        | Event::Bye { dialog, .. }
+        | Event::Ack { dialog, .. } => Some(*dialog),
+        // Somebody on the way says that it was not found.
+        Event::Response { response, .. } if response.status() == Status::REQUEST_TIMEOUT => None,
+        Event::Response { dialog, .. } => Some(*dialog),
+        Event::Options { dialog, .. } => *dialog,
+        Event::Invite { .. }
+        | Event::InDialogOther { .. }
+        | Event::Cancelled { .. }
+        | Event::AckTimeout { .. }
+        | Event::RequestFailed { .. }
+        | Event::DialogGone { .. }
+        | Event::Malformed { .. } => None,
     }
 }
 

@@ -199,7 +199,7 @@ impl SavedCall {
     }
 
     /// The call, without its dialog and its timers.
-    pub(super) fn into_call(self, sender: Sender) -> Call {
+    pub(super) fn into_call(self, now: Now, sender: Sender) -> Call {
         let facts = self.facts;
         let keys = facts.keys.into_iter();
         let keys = keys.map(|(slot, id, number)| (slot, StreamKey { id, number }));
@@ -237,6 +237,7 @@ impl SavedCall {
                 ..Sync::default()
             },
             timer: self.timer,
+            heard: now.mono,
             asking: super::asking::Asking::from_saved(self.asking),
             pauses: self.pauses,
             queue: VecDeque::new(),

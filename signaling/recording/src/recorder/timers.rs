@@ -12,7 +12,10 @@ use crate::limits::CUT_OFF_RETRY;
 
 impl Recorder {
     pub(super) fn expire(&mut self, now: Now, id: RecordingId, timer: Timer) {
-        let asks_peer = matches!(timer, Timer::Refresh | Timer::Expiry | Timer::Duration);
+        let asks_peer = matches!(
+            timer,
+            Timer::Refresh | Timer::Expiry | Timer::Duration | Timer::Check
+        );
         if asks_peer && self.config.shares_calls && self.keeping.is_away() {
             // Another node may have the call by now: nobody is told anything of one's own accord.
             return self.deadlines.set(id, timer, now.mono + CUT_OFF_RETRY);
@@ -41,6 +44,7 @@ impl Recorder {
             }
             Timer::Callee => drop(self.withdraw(now, id, Refusal::Unanswered)),
             Timer::Lingering => self.end_lingering(id),
+            Timer::Check => self.check(now, id),
             Timer::Duration => {
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.facts
@@ -67,6 +71,7 @@ impl Recorder {
             return;
         };
         call.timer = timer;
+        call.heard = now.mono;
         call.asking.forget_refresh();
         self.deadlines.stop(id, Timer::Refresh);
         self.deadlines.stop(id, Timer::Expiry);

@@ -1,0 +1,148 @@
+//! Peers without a session timer that say nothing.
+
+use std::time::Duration;
+
+use holdfast_control::Life;
+use holdfast_manifest::EndReason;
+use holdfast_recording::recorder::{RecorderConfig, WhenStoreAway};
+
+use crate::peer::{Ask, invite, reply};
+use crate::world::World;
+
+const CHECK: u64 = 900;
+
+fn watching() -> World {
+    World::with(RecorderConfig {
+        session_check_interval: Duration::from_secs(CHECK),
+        session_timeout: Duration::from_secs(4 * CHECK),
+        when_store_away: Some(WhenStoreAway::Accept),
+        ..RecorderConfig::default()
+    })
+}
+
+/// The requests sent, each once, whatever was repeated.
+fn asked(world: &mut World) -> Vec<String> {
+    let mut starts: Vec<String> = world
+        .take_requests()
+        .iter()
+        .map(|sent| sent.text.split(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    starts.dedup();
+    starts
+}
+
+fn reason(world: &World) -> EndReason {
+    match world.published().last().life {
+        Life::Ended { reason, .. } => reason,
+        Life::Active => panic!("it goes on"),
+    }
+}
+
+#[test]
+fn any_answer_is_a_sign_of_life_and_silence_alone_is_asked_about() {
+    for status in [200, 405, 486, 500, 501] {
+        let mut world = watching();
+        let mut src = world.call("lives");
+        world.pass_secs(CHECK - 1);
+        assert_eq!(asked(&mut world), [""; 0]);
+        // What it says itself puts the question off.
+        world.answer(&mut src, &Ask::new("UPDATE"));
+        world.pass_secs(CHECK - 1);
+        assert_eq!(asked(&mut world), [""; 0]);
+        for _ in 0..10 {
+            world.pass_secs(1);
+            let question = world.take_requests().remove(0);
+            assert!(question.text.starts_with("OPTIONS "), "{status}");
+            world.receive(reply(&question.text, status, "").as_bytes());
+            world.pass_secs(CHECK - 1);
+        }
+        assert_eq!(world.calls(), 1, "{status}");
+    }
+}
+
+#[test]
+fn a_peer_that_knows_nothing_of_the_call_ends_it_at_once() {
+    let mut world = watching();
+    world.call("unknown");
+    world.pass_secs(CHECK);
+    let question = world.take_requests().remove(0);
+    world.receive(reply(&question.text, 481, "").as_bytes());
+    assert_eq!(world.calls(), 0);
+    assert_eq!(reason(&world), EndReason::SipTimeout);
+}
+
+/// It is not there, or its proxy does not find it: it may come back until the timeout.
+#[test]
+fn a_peer_that_is_not_there_is_given_up_after_the_timeout() {
+    for by_proxy in [false, true] {
+        let mut world = watching();
+        world.call("gone");
+        for _ in 0..4 {
+            assert_eq!(world.calls(), 1);
+            world.pass_secs(CHECK);
+            let requests = world.take_requests();
+            if by_proxy && let Some(question) = requests.first() {
+                world.receive(reply(&question.text, 408, "").as_bytes());
+            }
+        }
+        assert_eq!(world.calls(), 0, "{by_proxy}");
+        assert_eq!(reason(&world), EndReason::SipTimeout);
+        let warnings = world.published().call().warnings;
+        assert!(
+            warnings.iter().any(|one| one.code == "peer_silent"),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn one_that_comes_back_in_time_is_forgiven() {
+    let mut world = watching();
+    let mut src = world.call("back");
+    world.pass_secs(3 * CHECK);
+    assert_eq!(
+        world.answer_among(&mut src, &Ask::new("UPDATE")).status(),
+        200
+    );
+    world.take_sent();
+    world.pass_secs(3 * CHECK);
+    assert_eq!(world.calls(), 1);
+}
+
+/// A session timer tells by itself.
+#[test]
+fn a_call_with_a_session_timer_is_not_asked_beside_it() {
+    let mut world = watching();
+    let timer = "Session-Expires: 7200;refresher=uac";
+    world.call_with("timer", &invite().header(timer).header("Supported: timer"));
+    world.pass_secs(3 * CHECK);
+    assert_eq!(asked(&mut world), [""; 0]);
+    assert_eq!(world.calls(), 1);
+}
+
+#[test]
+fn whoever_is_not_to_be_asked_is_not() {
+    let mut world = World::new();
+    world.call("forever");
+    world.pass_secs(20 * CHECK);
+    assert_eq!(asked(&mut world), [""; 0]);
+    assert_eq!(world.calls(), 1);
+}
+
+/// A process before has left it, and meanwhile the peer has given it up.
+#[test]
+fn a_restored_call_whose_peer_is_gone_is_found_within_a_minute() {
+    let mut world = watching();
+    world.call("left");
+    world.restart(Duration::from_secs(5));
+    world.take_sent();
+    let question = (0..=60).find_map(|_| {
+        world.pass_secs(1);
+        world.take_requests().pop()
+    });
+    let question = question.expect("a question within a minute");
+    assert!(question.text.starts_with("OPTIONS "));
+    world.receive(reply(&question.text, 481, "").as_bytes());
+    assert_eq!(world.calls(), 0);
+    assert_eq!(reason(&world), EndReason::SipTimeout);
+}
