@@ -23,6 +23,7 @@ use crate::wait::wait_for;
 /// How a system differs from the usual one.
 #[derive(Clone, Debug)]
 pub struct Options {
+    node: String,
     host: IpAddr,
     media_ports: u16,
     within: Vec<String>,
@@ -52,6 +53,7 @@ pub struct System {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            node: "e2e".to_owned(),
             host: Ipv4Addr::LOCALHOST.into(),
             media_ports: MEDIA_PORTS_MAX,
             within: Vec::new(),
@@ -69,6 +71,13 @@ impl Options {
     /// The usual system: all defaults of the settings, but its own folder and ports.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Is a node of this name.
+    #[must_use]
+    pub fn node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.node);
+        self
     }
 
     /// Listens on another address than 127.0.0.1.
@@ -183,9 +192,10 @@ impl Options {
             (
                 "node",
                 format!(
-                    "name = \"e2e\"\nstate_dir = \"{root}/state\"\n\
+                    "name = \"{}\"\nstate_dir = \"{root}/state\"\n\
                      control_socket = \"{root}/control.sock\"\n\
-                     operator_socket = \"{root}/operator.sock\"\n"
+                     operator_socket = \"{root}/operator.sock\"\n",
+                    self.node
                 ),
             ),
             (

@@ -16,7 +16,10 @@ pub(crate) fn manifest(parts: &[Part], timeline: &Timeline, writer: &str) -> Man
         [first, .., last] => (&first.manifest, &last.manifest),
         _ => unreachable!("two parts at least are joined"),
     };
-    let end = parts.iter().map(|part| part.manifest.ended).max();
+    let end = parts
+        .iter()
+        .map(|part| part.manifest.recorded_until())
+        .max();
     let mut manifest = Manifest {
         format: FORMAT,
         id: first.id,
@@ -53,7 +56,7 @@ pub(crate) fn manifest(parts: &[Part], timeline: &Timeline, writer: &str) -> Man
             ended: part.manifest.ended,
             end_reason: part.manifest.end_reason,
             from_ms,
-            to_ms: from_ms + part.manifest.duration_ms,
+            to_ms: from_ms + length_ms(&part.manifest),
             streams: (begin + 1..=begin + streams.len() as u32).collect(),
             continues: index.checked_sub(1).map(|before| {
                 let before = &parts[before];
@@ -69,6 +72,11 @@ pub(crate) fn manifest(parts: &[Part], timeline: &Timeline, writer: &str) -> Man
         }
     }
     manifest
+}
+
+fn length_ms(manifest: &Manifest) -> u64 {
+    let length = manifest.recorded_until().since(manifest.started);
+    manifest.duration_ms.min(length.as_millis() as u64)
 }
 
 /// The cause is what the part itself says, else it follows from how the one before ended.

@@ -9,6 +9,8 @@
 //! The later part is heard where it has audio, the earlier one where the later has not: each moment
 //! once, nothing mixed. What either was told not to record is silent, whatever the other has.
 
+use std::time::Duration;
+
 use holdfast_manifest::{Gap, GapCause, Manifest};
 use holdfast_track::wav::SAMPLE_RATE;
 use holdfast_units::WallTime;
@@ -60,6 +62,15 @@ impl Timeline {
     }
 
     fn of(manifests: &[&Manifest], sources: &[Source]) -> Self {
+        let sources: Vec<Source> = manifests
+            .iter()
+            .zip(sources)
+            .map(|(manifest, source)| Source {
+                frames: source.frames.min(extent(manifest)),
+                ..*source
+            })
+            .collect();
+        let sources = sources.as_slice();
         let origin = manifests.first().map_or(WallTime(0), |first| first.started);
         let offsets: Vec<u64> = manifests
             .iter()
@@ -70,7 +81,8 @@ impl Timeline {
         let ends = manifests.iter().zip(sources).zip(&offsets);
         let frames = ends
             .map(|((manifest, source), offset)| {
-                offset + source.frames.max(manifest.duration_ms * RATE / 1_000)
+                let length = (manifest.duration_ms * RATE / 1_000).min(extent(manifest));
+                offset + source.frames.max(length)
             })
             .max();
         let mut timeline = Self {
@@ -115,6 +127,16 @@ impl Timeline {
         let mut pieces = cut(pieces, &withheld);
         pieces.sort_by_key(|piece| piece.span);
         pieces
+    }
+}
+
+/// Samples of a part that may hold something: what nobody ended goes on in silence until that was
+/// found. The last packet sounds for a while.
+fn extent(manifest: &Manifest) -> u64 {
+    let until = manifest.recorded_until();
+    match until < manifest.ended {
+        true => samples_since(until + LAST_PACKET_MAX, manifest.started),
+        false => u64::MAX,
     }
 }
 
@@ -208,6 +230,8 @@ fn cut(pieces: Vec<Piece>, away: &[Span]) -> Vec<Piece> {
 
 const RATE: u64 = SAMPLE_RATE as u64;
 const SECOND: u128 = 1_000_000_000;
+/// From the arrival of a packet until it has sounded, at most.
+const LAST_PACKET_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

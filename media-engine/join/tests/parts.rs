@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use holdfast_join::{JoinError, Joined, gather, gather_near, join};
 use holdfast_manifest::{
     Channel, Continues, EndReason, FILE_NAME, FORMAT, JOINED, Manifest, MetadataDocument,
-    PartCause, Stream, folder_name,
+    PartCause, SsrcSeen, Stream, folder_name,
 };
 use holdfast_track::wav::{SampleFormat, WavHeader};
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -95,6 +95,13 @@ impl Recorded {
             let number = u32::from(channel) + 1;
             let mut stream = Stream::new(number, StreamId(u64::from(number)));
             (stream.channel, stream.rendered, stream.packets) = (Some(channel), true, 10);
+            stream.ssrcs.push(SsrcSeen {
+                ssrc: number,
+                cname: None,
+                first_seen: started,
+                last_seen: WallTime(started.0 + self.length_ms * 1_000_000),
+                packets: 10,
+            });
             manifest.streams.push(stream);
         }
         manifest.call.continues = self.cause.map(|cause| Continues {

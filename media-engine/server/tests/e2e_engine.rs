@@ -196,13 +196,16 @@ fn assert_joined(folders: &[PathBuf]) {
         holdfast_manifest::Manifest::from_json(&json).unwrap()
     };
     let parts = [manifest(&folders[0]), manifest(&folders[1])];
-    let between = parts[1].started.since(parts[0].ended).as_millis() as i64;
+    let between = parts[1]
+        .started
+        .since(parts[0].recorded_until())
+        .as_millis() as i64;
     let continues = parts[1].call.continues.clone().unwrap();
     assert_eq!(parts[0].call.continues, None);
     assert_eq!(continues.folder, Some(parts[0].id.to_string()));
     assert_eq!(
         (continues.ended, continues.gap_ms),
-        (Some(parts[0].ended), Some(between))
+        (Some(parts[0].recorded_until()), Some(between))
     );
     assert_eq!(continues.cause, holdfast_manifest::PartCause::Restart);
 

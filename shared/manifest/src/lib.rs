@@ -158,7 +158,8 @@ pub struct Continues {
     /// Name of the node that recorded it, where it is known.
     #[serde(default)]
     pub node: Option<String>,
-    /// When it ended. `None` where it lies at another node: the joined recording has it.
+    /// When it ended; where nobody said so, its last packet. `None` where it lies at another node: the
+    /// joined recording has it.
     #[serde(with = "time::option", default)]
     pub ended: Option<WallTime>,
     /// Milliseconds from there to where this part begins; negative where both recorded for a while.
@@ -183,11 +184,12 @@ pub enum PartCause {
 impl Continues {
     /// The part before, which is known: what lies between is counted from its end.
     pub fn from_part(before: &Manifest, cause: PartCause, started: WallTime) -> Self {
-        let gap = i128::from(started.0) - i128::from(before.ended.0);
+        let ended = before.recorded_until();
+        let gap = i128::from(started.0) - i128::from(ended.0);
         Self {
             folder: Some(folder_name(before.id, before.part)),
             node: Some(before.node.clone()),
-            ended: Some(before.ended),
+            ended: Some(ended),
             gap_ms: i64::try_from(gap / 1_000_000).ok(),
             cause,
         }
@@ -211,6 +213,28 @@ pub enum ReadManifestError {
 }
 
 impl Manifest {
+    /// Until when something was recorded: where nobody said that the recording is over, `ended` is when
+    /// that was found, maybe long after its last packet.
+    pub fn recorded_until(&self) -> WallTime {
+        match self.end_reason {
+            EndReason::Orphaned
+            | EndReason::EngineRecovered
+            | EndReason::Failure
+            | EndReason::TakenOver => {
+                let sources = self.streams.iter().flat_map(|stream| &stream.ssrcs);
+                let last = sources.map(|source| source.last_seen).max();
+                last.unwrap_or(self.started)
+                    .clamp(self.started, self.ended.max(self.started))
+            }
+            EndReason::Bye
+            | EndReason::SipTimeout
+            | EndReason::Cancel
+            | EndReason::Replaced
+            | EndReason::Shutdown
+            | EndReason::Operator => self.ended,
+        }
+    }
+
     /// The octets of `recording.json`: indented JSON with a final line break.
     pub fn to_json(&self) -> Vec<u8> {
         // Only a map with keys that are not text, or a failing `Serialize`, could make this fail;

@@ -160,6 +160,24 @@ fn two_streams_of_a_channel_lack_only_what_both_lack() {
     );
 }
 
+/// It was killed, and found and ended 20 s later: what is silent since then is nothing of it.
+#[test]
+fn a_part_that_nobody_ended_goes_as_far_as_its_packets() {
+    let mut first = part(0, 24_000, &[(4_000, 24_000, GapCause::Ended)]);
+    first.end_reason = EndReason::Orphaned;
+    first.streams[0].ssrcs.push(holdfast_manifest::SsrcSeen {
+        ssrc: 1,
+        cname: None,
+        first_seen: at(0),
+        last_seen: at(3_980),
+        packets: 200,
+    });
+    let second = part(6_000, 9_000, &[]);
+    let parts = [first, second];
+    assert_eq!(pieces(&parts), [(0, 4_980, 0), (6_000, 9_000, 1)]);
+    assert_eq!(timeline(&parts).frames, 9_000 * 8);
+}
+
 #[test]
 fn a_channel_is_that_of_the_same_participant_wherever_it_stood() {
     let mut first = part(0, 1_000, &[]);
