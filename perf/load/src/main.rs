@@ -76,6 +76,12 @@ struct CallsArgs {
     /// counted and nothing else looked at.
     #[arg(long, requires = "verify")]
     survivors: bool,
+    /// Before its BYE each call has a re-INVITE and an UPDATE accepted, and the BYE may not fail either.
+    #[arg(long)]
+    prove_dialogs: bool,
+    /// No media is sent.
+    #[arg(long, conflicts_with = "verify")]
+    silent: bool,
     /// Packets that a leg may have lost at most, all of them marked as an outage. For --survivors.
     #[arg(long, default_value_t = 0)]
     lost_max: u64,
@@ -262,7 +268,9 @@ fn calls(args: &CallsArgs) -> Outcome {
             reorder_ppm: args.reorder,
             seed: args.seed,
         },
-        may_be_forgotten: args.survivors,
+        may_be_forgotten: args.survivors && !args.prove_dialogs,
+        proves_dialogs: args.prove_dialogs,
+        is_silent: args.silent,
     };
     raise_open_files()?;
     let cpu_before = cpu_time(&args.cpu_of)?;
@@ -300,6 +308,7 @@ fn calls(args: &CallsArgs) -> Outcome {
         .p99_max_ms
         .is_none_or(|max| stats::milliseconds(&report.invite_us, 0.99) <= max);
     Ok(report.failures.is_empty()
+        && (!args.prove_dialogs || report.dialogs_proved == args.calls)
         && report.send_failures == 0
         && fast_enough
         && checked.is_none_or(|audit| audit.is_perfect()))
@@ -326,15 +335,16 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         ..
     } = found;
     let (calls, failed, sent) = (args.calls, report.failures.len(), report.packets_sent);
-    let send_failures = report.send_failures;
+    let (send_failures, proved) = (report.send_failures, report.dialogs_proved);
     println!(
-        "calls={calls} failed={failed} packets_sent={sent} send_failures={send_failures} \
-         recordings={recordings} packets_right={right} lost={lost} lost_max={lost_max} \
+        "calls={calls} failed={failed} dialogs_proved={proved} packets_sent={sent} \
+         send_failures={send_failures} recordings={recordings} packets_right={right} lost={lost} lost_max={lost_max} \
          unmarked={unmarked} twice={twice} wrong={wrong} problems={problem_count} \
          send_late_max_ms={:.3}",
         stats::milliseconds(&report.lateness_us, 1.0),
     );
     Ok(failed == 0
+        && (!args.prove_dialogs || proved == calls)
         && send_failures == 0
         && recordings == u64::from(calls)
         && lost_max <= args.lost_max
@@ -369,12 +379,14 @@ fn figures(args: &CallsArgs, report: &RunReport, audit: Option<&Audit>, cpu: Dur
         |number: fn(&Audit) -> u64| audit.map_or_else(unchecked, |a| number(a).to_string());
     let invite = |quantile| stats::milliseconds(&report.invite_us, quantile);
     let mut line = format!(
-        "calls={} failed={} concurrent_max={} packets_sent={} send_failures={} recordings={} \
+        "calls={} failed={} dialogs_proved={} answered_per_second={:.1} concurrent_max={} packets_sent={} send_failures={} recordings={} \
          packets_missing={} packets_wrong={} problems={} invite_200_p50_ms={:.3} \
          invite_200_p99_ms={:.3} invite_200_max_ms={:.3} rtcp_reports={} \
          streams_without_report={} send_late_p99_ms={:.3} send_late_max_ms={:.3}",
         args.calls,
         report.failures.len(),
+        report.dialogs_proved,
+        report.answered_per_second,
         report.concurrent_max,
         report.packets_sent,
         report.send_failures,

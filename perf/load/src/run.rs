@@ -44,6 +44,10 @@ pub struct RunPlan {
     pub impairment: Impairment,
     /// Whether the server may have forgotten a call by the time of its BYE.
     pub may_be_forgotten: bool,
+    /// Whether each call, before its BYE, has a re-INVITE and an UPDATE accepted: its dialog lives.
+    pub proves_dialogs: bool,
+    /// Whether the parties say nothing at all.
+    pub is_silent: bool,
 }
 
 /// What a run did.
@@ -57,6 +61,10 @@ pub struct RunReport {
     pub failures: BTreeMap<u32, String>,
     /// Calls that did not, and what was sent on them.
     pub truths: Vec<CallTruth>,
+    /// Calls whose re-INVITE, UPDATE and BYE were accepted, where that was to be shown.
+    pub dialogs_proved: u32,
+    /// Calls answered a second, from the first INVITE to the last 200.
+    pub answered_per_second: f64,
     /// Most calls that were up at once.
     pub concurrent_max: u32,
     /// Datagrams sent.
@@ -111,6 +119,19 @@ struct Call {
     plans: Vec<LegPlan>,
     legs_talking: usize,
     is_up: bool,
+    /// How far the proof is that its dialog lives.
+    proof: Proof,
+}
+
+/// ```text
+///   Talking ──silence──▶ Reinvited ──200──▶ Updated ──200──▶ Proved ──BYE──▶
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Talking,
+    Reinvited,
+    Updated,
+    Proved,
 }
 
 struct Run {
@@ -132,6 +153,8 @@ impl Run {
             lateness_us: stats::microseconds(),
             failures: BTreeMap::new(),
             truths: Vec::new(),
+            dialogs_proved: 0,
+            answered_per_second: 0.0,
             concurrent_max: 0,
             packets_sent: 0,
             send_failures: 0,
@@ -159,7 +182,7 @@ impl Run {
             self.place_due(now)?;
             self.hang_up_due(now)?;
             for event in self.agent.step(self.patience(now))? {
-                self.handle_event(event);
+                self.handle_event(event)?;
             }
             while let Some(report) = self.sender.poll_finished() {
                 self.handle_stream_end(report);
@@ -229,6 +252,7 @@ impl Run {
                 plans,
                 legs_talking: 0,
                 is_up: false,
+                proof: Proof::Talking,
             };
             self.call_by_number.insert(number, call);
         }
@@ -241,15 +265,24 @@ impl Run {
                 break;
             }
             self.byes.pop_front();
-            if self.call_by_number.contains_key(&call) {
-                self.agent.request(call, Method::Bye, None)?;
+            match self.call_by_number.get_mut(&call) {
+                Some(known) if self.plan.proves_dialogs && known.proof == Proof::Talking => {
+                    known.proof = Proof::Reinvited;
+                    let body = known.offer.sdp_body();
+                    self.agent.request(call, Method::Invite, Some(&body))?;
+                }
+                Some(_) => self.agent.request(call, Method::Bye, None)?,
+                None => {}
             }
         }
         Ok(())
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) -> Result<(), RunError> {
         match event {
+            Event::Accepted { call, method, .. } if self.is_proving(call) => {
+                return self.go_on_proving(call, method);
+            }
             Event::Accepted {
                 call,
                 method: Method::Invite,
@@ -257,6 +290,8 @@ impl Run {
                 took,
             } => {
                 stats::record(&mut self.report.invite_us, took);
+                let answered = self.report.invite_us.len() as f64;
+                self.report.answered_per_second = answered / self.started.elapsed().as_secs_f64();
                 self.talk(call, &response);
             }
             Event::Accepted {
@@ -287,6 +322,39 @@ impl Run {
             }
             Event::HungUp { call } => self.fail(call, "the server hung up".to_owned()),
         }
+        Ok(())
+    }
+
+    fn is_proving(&self, call: u32) -> bool {
+        let proof = self.call_by_number.get(&call).map(|call| call.proof);
+        matches!(
+            proof,
+            Some(Proof::Reinvited | Proof::Updated | Proof::Proved)
+        )
+    }
+
+    /// A request of a call whose dialog is to be shown to live was accepted.
+    fn go_on_proving(&mut self, number: u32, method: Method) -> Result<(), RunError> {
+        let Some(call) = self.call_by_number.get_mut(&number) else {
+            return Ok(());
+        };
+        match (call.proof, method) {
+            (Proof::Reinvited, Method::Invite) => {
+                call.proof = Proof::Updated;
+                let body = call.offer.metadata_body();
+                self.agent.request(number, Method::Update, Some(&body))?;
+            }
+            (Proof::Updated, Method::Update) => {
+                call.proof = Proof::Proved;
+                self.agent.request(number, Method::Bye, None)?;
+            }
+            (Proof::Proved, Method::Bye) => {
+                self.report.dialogs_proved += 1;
+                self.end(number);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn talk(&mut self, number: u32, response: &Message) {
@@ -305,6 +373,15 @@ impl Run {
         call.is_up = true;
         call.legs_talking = targets.len();
         let start = Instant::now();
+        if self.plan.is_silent {
+            call.legs_talking = 0;
+            self.byes.push_back((start + self.plan.talk, number));
+        }
+        let targets = if self.plan.is_silent {
+            Vec::new()
+        } else {
+            targets
+        };
         for ((ports, plan), target) in call.ports.iter().zip(&call.plans).zip(targets) {
             let ports = Arc::clone(ports);
             self.sender.start(StreamJob {

@@ -43,6 +43,8 @@ fn scenario(
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
         impairment,
         may_be_forgotten: false,
+        proves_dialogs: false,
+        is_silent: false,
     };
     let report = run(plan, |_| {}).unwrap();
     let audit = audit(&root, &report.truths, Duration::from_millis(300), |_| {}).unwrap();
