@@ -156,8 +156,12 @@ impl Engine {
         self.connection
             .set_receive_timeout(Duration::from_secs(3))?;
         let mut result = Ok(());
-        while self.health.packets < packets && result.is_ok() {
+        let mut moved = (self.health.packets, Instant::now());
+        while self.health.packets < packets && moved.1.elapsed() < PATIENCE && result.is_ok() {
             result = self.hear().map(|_| ());
+            if self.health.packets != moved.0 {
+                moved = (self.health.packets, Instant::now());
+            }
         }
         self.connection.set_receive_timeout(PATIENCE)?;
         match result {

@@ -58,9 +58,18 @@ struct Arguments {
     /// of a socket: costs the sender a third. The packet ring alone receives them; needs root.
     #[arg(long)]
     frames: bool,
+    /// Seconds over which the calls come up.
+    #[arg(long, default_value_t = 0)]
+    ramp: u64,
     /// Folder of the published recordings: each of them is compared with what was sent.
     #[arg(long)]
     verify: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn ramp(&self) -> Duration {
+        Duration::from_secs(self.ramp)
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,7 +109,7 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
     let targets = rtpengine.begin(calls, sink.local_addr()?)?;
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&mut road, &targets, count, |packets| {
+    let sent = sender::send(&mut road, &targets, count, arguments.ramp(), |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     rtpengine.end()?;
@@ -146,7 +155,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
 
     let (count, total) = packets(&targets, seconds);
     let begun = ThreadTimes::of(pid)?;
-    let sent = sender::send(&mut road, &targets, count, |packets| {
+    let sent = sender::send(&mut road, &targets, count, arguments.ramp(), |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
     engine.wait_for_packets(total)?;

@@ -38,33 +38,36 @@ pub struct Sent {
     pub took: Duration,
 }
 
-/// Sends `count` packets to each target.
+/// Sends `count` packets to each target. The streams begin evenly over `ramp`, as calls come up one
+/// after the other.
 pub fn send(
     road: &mut Road,
     targets: &[Target],
     count: u32,
+    ramp: Duration,
     mut progress: impl FnMut(u64),
 ) -> io::Result<Sent> {
     let starts: Vec<StreamStart> = targets
         .iter()
         .map(|target| pattern::stream_start(target.key))
         .collect();
-    let total = targets.len() as u64 * u64::from(count);
     let interval = PACKET_TIME.as_nanos() as u64 / targets.len().max(1) as u64;
     let batch_size = road.batch(Duration::from_nanos(interval));
     let mut batch = Batch::new(batch_size);
     let mut sent = Sent::default();
     let start = Instant::now();
     let mut next_progress = PROGRESS_INTERVAL;
-    while sent.packets < total {
-        let size = batch_size.min((total - sent.packets) as usize);
-        for place in 0..size {
-            let number = sent.packets + place as u64;
-            let stream = (number % targets.len() as u64) as usize;
-            let index = (number / targets.len() as u64) as u32;
-            batch.set(place, road, &targets[stream], starts[stream], index);
+    let mut turns = Turns::new(targets.len(), count, ramp).peekable();
+    while let Some(&first) = turns.peek() {
+        let mut size = 0;
+        // What waits for its turn only because others have not begun is another batch.
+        while let Some(turn) = turns.next_if(|turn| size < batch_size && turn.round == first.round)
+        {
+            let stream = turn.stream;
+            batch.set(size, road, &targets[stream], starts[stream], turn.index);
+            size += 1;
         }
-        let due = Duration::from_nanos(sent.packets * interval);
+        let due = PACKET_TIME * first.round + Duration::from_nanos(first.stream as u64 * interval);
         if let Some(early) = due.checked_sub(start.elapsed()) {
             thread::sleep(early.max(SLEEP_MIN));
         }
@@ -78,6 +81,69 @@ pub fn send(
     }
     sent.took = start.elapsed();
     Ok(sent)
+}
+
+/// Who sends when: in each round, of 20 ms, each stream that has begun and not ended sends a packet.
+#[derive(Debug)]
+struct Turns {
+    streams: usize,
+    count: u32,
+    /// Rounds until all have begun.
+    ramp: u32,
+    round: u32,
+    next: usize,
+}
+
+/// A packet to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    round: u32,
+    stream: usize,
+    /// Which of the stream's packets.
+    index: u32,
+}
+
+impl Turns {
+    fn new(streams: usize, count: u32, ramp: Duration) -> Self {
+        let ramp = (ramp.as_nanos() / PACKET_TIME.as_nanos()) as u32;
+        Self {
+            streams,
+            count,
+            ramp,
+            round: 0,
+            next: 0,
+        }
+    }
+
+    /// The round in which a stream begins.
+    fn begin(&self, stream: usize) -> u32 {
+        (u64::from(self.ramp) * stream as u64 / self.streams as u64) as u32
+    }
+}
+
+impl Iterator for Turns {
+    type Item = Turn;
+
+    fn next(&mut self) -> Option<Turn> {
+        while self.round < self.ramp + self.count {
+            while self.next < self.streams && self.begin(self.next) <= self.round {
+                let stream = self.next;
+                self.next += 1;
+                let index = self.round - self.begin(stream);
+                if index < self.count {
+                    let round = self.round;
+                    return Some(Turn {
+                        round,
+                        stream,
+                        index,
+                    });
+                }
+            }
+            self.round += 1;
+            self.next = 0;
+        }
+        None
+    }
 }
 
 /// A batch of datagrams, its memory used again and again.
@@ -119,3 +185,38 @@ impl Batch {
 /// A shorter sleep costs more than it gives back.
 const SLEEP_MIN: Duration = Duration::from_micros(200);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(streams: usize, count: u32, ramp_ms: u64) -> Vec<(u32, usize, u32)> {
+        Turns::new(streams, count, Duration::from_millis(ramp_ms))
+            .map(|turn| (turn.round, turn.stream, turn.index))
+            .collect()
+    }
+
+    #[test]
+    fn without_a_ramp_all_streams_take_turns() {
+        let expected = [(0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 1)];
+        assert_eq!(turns(2, 2, 0), expected);
+    }
+
+    #[test]
+    fn with_a_ramp_they_begin_and_end_one_after_the_other() {
+        let expected = [(0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)];
+        assert_eq!(turns(2, 2, 40), expected);
+    }
+
+    #[test]
+    fn each_packet_of_each_stream_is_sent_once() {
+        let mut sent = turns(7, 50, 300);
+        sent.sort_unstable_by_key(|&(_, stream, index)| (stream, index));
+        let wanted = (0..7).flat_map(|stream| (0..50).map(move |index| (stream, index)));
+        assert!(
+            sent.iter()
+                .map(|&(_, stream, index)| (stream, index))
+                .eq(wanted)
+        );
+    }
+}
