@@ -75,7 +75,7 @@ impl Deadlines {
     }
 }
 
-const ALL: [Timer; 9] = [
+const ALL: [Timer; 10] = [
     Timer::Engine,
     Timer::Retry,
     Timer::Ask,

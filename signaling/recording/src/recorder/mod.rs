@@ -529,6 +529,7 @@ fn dialog_heard(event: &Event) -> Option<DialogId> {
         Event::Options { dialog, .. } => *dialog,
         Event::Invite { .. }
         | Event::InDialogOther { .. }
+        | Event::Forked { .. }
         | Event::Cancelled { .. }
         | Event::AckTimeout { .. }
         | Event::RequestFailed { .. }
