@@ -31,7 +31,9 @@ impl Endpoint {
         if status.is_provisional() && status != Status::TRYING {
             // RFC 3262 §3: with Require: 100rel no provisional may go out unreliably. RFC 4320
             // §4.1: a non-INVITE gets none but 100.
-            if !entry.is_invite() || entry.request.headers().requires("100rel") {
+            let request = entry.request.as_ref();
+            let wants_reliable = request.is_none_or(|request| request.headers().requires("100rel"));
+            if !entry.is_invite() || wants_reliable {
                 return Err(RespondError::NoProvisional);
             }
             self.open_dialog(tx);
@@ -63,7 +65,9 @@ impl Endpoint {
         if !entry.is_proceeding() {
             return Err(RespondError::AlreadyAnswered);
         }
-        let bytes = self.word(entry, reply);
+        let bytes = self
+            .word(entry, reply)
+            .ok_or(RespondError::AlreadyAnswered)?;
         let route = entry.route;
         let dialog = self
             .open_dialog(tx)
@@ -92,7 +96,9 @@ impl Endpoint {
         let Some(entry) = self.servers.get(&tx) else {
             return;
         };
-        let bytes = self.word(entry, reply);
+        let Some(bytes) = self.word(entry, reply) else {
+            return;
+        };
         let (status, is_invite) = (reply.status, entry.is_invite());
         if !status.is_provisional() && status != Status::REQUEST_TIMEOUT {
             self.note_answer(now, tx, bytes.clone());
@@ -128,18 +134,21 @@ impl Endpoint {
             if is_invite {
                 self.decided(tx);
             }
+            self.drop_request(tx);
         }
     }
 
-    /// The response as it goes out, with what the layer above need not repeat.
-    pub(super) fn word(&self, entry: &ServerEntry, reply: &Reply) -> Bytes {
-        let (status, method) = (reply.status, entry.request.method());
+    /// The response as it goes out, with what the layer above need not repeat; `None` once the request
+    /// has had its last one.
+    pub(super) fn word(&self, entry: &ServerEntry, reply: &Reply) -> Option<Bytes> {
+        let request = entry.request.as_ref()?;
+        let (status, method) = (reply.status, request.method());
         let mut reply = reply.clone();
         let makes_dialog = *method == Method::Invite && !status.is_failure();
         let refreshes = *method == Method::Update && status.is_success();
         if status != Status::TRYING && (makes_dialog || refreshes) {
             reply.default_header("Contact", || {
-                let uri = self.config.contact_for(&entry.origin.1, &entry.request);
+                let uri = self.config.contact_for(&entry.origin.1, request);
                 format!("<{uri}>")
             });
         }
@@ -157,14 +166,14 @@ impl Endpoint {
         if !self.config.server.is_empty() {
             reply.default_header("Server", || self.config.server.clone());
         }
-        ResponseFrame {
-            headers: entry.request.headers(),
+        let frame = ResponseFrame {
+            headers: request.headers(),
             top_via: Some(&entry.top_via),
             // RFC 3261 §8.2.6.2: a 100 may have a tag; without one it cannot make a dialog.
             to_tag: (status != Status::TRYING).then_some(entry.local_tag.as_str()),
             record_route: makes_dialog && status != Status::TRYING,
-        }
-        .render(&reply)
+        };
+        Some(frame.render(&reply))
     }
 
     pub(super) fn apply_invite(&mut self, now: MonoTime, tx: ServerTx, effect: ServerInviteEffect) {

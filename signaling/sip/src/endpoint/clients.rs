@@ -100,7 +100,8 @@ impl Endpoint {
             entry
                 .pending
                 .iter()
-                .any(|tx| self.servers.get(tx).is_some_and(|s| s.request.has_sdp()))
+                .filter_map(|tx| self.servers.get(tx)?.request.as_ref())
+                .any(|request| request.has_sdp())
         });
         let client = ClientTx(self.number());
         let entry = self

@@ -18,6 +18,8 @@ pub(super) struct DialogEntry {
     pub(super) dialog: Dialog,
     /// 2xx responses without their ACK.
     pub(super) unconfirmed: Vec<Unconfirmed>,
+    /// The last INVITE that was accepted, until its ACK.
+    pub(super) accepted: Option<ServerTx>,
     /// How these travel.
     pub(super) route: Option<ReplyRoute>,
     /// Requests of the peer that the layer above has not answered.
@@ -39,6 +41,7 @@ impl DialogEntry {
         Self {
             dialog,
             unconfirmed: Vec::new(),
+            accepted: None,
             route: None,
             pending: BTreeSet::new(),
             clients: BTreeSet::new(),
@@ -89,7 +92,7 @@ impl Endpoint {
             return Some(id);
         }
         let (flow, source) = server.origin;
-        let dialog = Dialog::uas(&server.request, &server.local_tag, flow, &source);
+        let dialog = Dialog::uas(server.request.as_ref()?, &server.local_tag, flow, &source);
         let id = match self.dialog_by_key(&dialog.key) {
             Some(id) => id,
             None => self.insert_dialog(dialog),
@@ -110,7 +113,10 @@ impl Endpoint {
         let Some(server) = self.servers.get(&tx) else {
             return;
         };
-        let (request, route) = (server.request.clone(), server.route);
+        let Some(request) = server.request.clone() else {
+            return;
+        };
+        let route = server.route;
         let cseq = request.cseq().number;
         let timers = self.config.timers;
         if let Some(entry) = self.dialogs.get_mut(&id) {
@@ -118,6 +124,7 @@ impl Endpoint {
                 entry.dialog.phase = Phase::Confirmed;
             }
             entry.route = Some(route);
+            entry.accepted = Some(tx);
             entry
                 .unconfirmed
                 .push(Unconfirmed::new(now, &timers, cseq, response));

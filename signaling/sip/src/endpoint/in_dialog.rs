@@ -165,7 +165,8 @@ impl Endpoint {
         entry.pending.iter().any(|tx| {
             self.servers
                 .get(tx)
-                .is_some_and(|entry| methods.contains(entry.request.method()))
+                .and_then(|entry| entry.request.as_ref())
+                .is_some_and(|request| methods.contains(request.method()))
         })
     }
 
@@ -207,6 +208,9 @@ impl Endpoint {
             return; // A copy.
         };
         entry.unconfirmed.remove(at);
+        if let Some(tx) = entry.accepted.take() {
+            self.drop_request(tx);
+        }
         self.settle_dialog(id);
         self.emit(Event::Ack {
             dialog: id,

@@ -190,7 +190,10 @@ impl Endpoint {
         let Some(entry) = self.servers.get(&tx) else {
             return;
         };
-        let (bytes, route) = (self.word(entry, reply), entry.route);
+        let Some(bytes) = self.word(entry, reply) else {
+            return;
+        };
+        let route = entry.route;
         self.forget_server(tx);
         self.forget_dialog(id);
         let target = self.reply_target(&route);

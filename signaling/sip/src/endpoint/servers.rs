@@ -24,7 +24,9 @@ pub(super) struct ServerEntry {
     pub(super) key: ServerKey,
     merge: Option<MergeKey>,
     pub(super) machine: Machine,
-    pub(super) request: Arc<Request>,
+    /// As long as an answer may be made of it: with thousands of transactions that only wait for copies,
+    /// it would be most of what they take.
+    pub(super) request: Option<Arc<Request>>,
     pub(super) origin: Origin,
     /// Our tag, the same in all responses (RFC 3261 §8.2.6.2).
     pub(super) local_tag: String,
@@ -94,7 +96,7 @@ impl Endpoint {
             return;
         }
         let tx = self.open_server(now, origin, request, rng);
-        let Some(request) = self.servers.get(&tx).map(|entry| entry.request.clone()) else {
+        let Some(request) = self.servers.get(&tx).and_then(|it| it.request.clone()) else {
             return;
         };
         if let Some(key) = DialogKey::of_request(&request) {
@@ -152,7 +154,7 @@ impl Endpoint {
             dialog: None,
             is_undecided: false,
             key: key.clone(),
-            request: Arc::new(request),
+            request: Some(Arc::new(request)),
         };
         self.server_by_key.insert(key, tx);
         self.servers.insert(tx, entry);
@@ -371,6 +373,13 @@ impl Endpoint {
         }
     }
 
+    /// No further answer is made of a request.
+    pub(super) fn drop_request(&mut self, tx: ServerTx) {
+        if let Some(entry) = self.servers.get_mut(&tx) {
+            entry.request = None;
+        }
+    }
+
     /// The INVITE no longer counts towards the dialogs to come.
     pub(super) fn decided(&mut self, tx: ServerTx) {
         if let Some(entry) = self.servers.get_mut(&tx).filter(|entry| entry.is_undecided) {
@@ -385,7 +394,9 @@ impl Endpoint {
             return;
         };
         let Some(id) = entry.dialog else { return };
-        let request = entry.request.clone();
+        let Some(request) = entry.request.clone() else {
+            return;
+        };
         let made_it = entry.is_invite() && request.to().tag().is_none();
         self.release_pending(id, tx);
         if *request.method() == Method::Bye {
