@@ -51,7 +51,7 @@ mod tests {
     use crate::vectors::{self, hex};
 
     #[test]
-    fn rfc_3711_appendix_b_3_and_rfc_6188_section_7() {
+    fn rfc_3711_appendix_b_3_and_rfc_6188_section_7_2() {
         for (suite, master, label, expected) in [
             (
                 SrtpSuite::AesCm128Sha1_80,

@@ -257,7 +257,7 @@ mod tests {
     use crate::vectors::hex;
 
     #[test]
-    fn key_streams_of_rfc_3711_appendix_b_2_and_rfc_6188_section_7() {
+    fn key_streams_of_rfc_3711_appendix_b_2_and_rfc_6188_section_7_1() {
         let mut salt = [0; SALT_SIZE];
         salt.copy_from_slice(&hex("f0f1f2f3f4f5f6f7f8f9fafbfcfd"));
         for (suite, key, expected) in [
@@ -267,8 +267,10 @@ mod tests {
                 &[
                     (0, "e03ead0935c95e80e166b16dd92b4eb4"),
                     (1, "d23513162b02d0f72a43a2fe4a5f97ab"),
+                    (2, "41e95b3bb0a2e8dd477901e4fca894c0"),
                     (0xfeff, "ec8cdf7398607cb0f2d21675ea9ea1e4"),
                     (0xff00, "362b7c3c6773516318a077d7fc5073ae"),
+                    (0xff01, "6a2cc3787889374fbeb4c81b17ba6c44"),
                 ][..],
             ),
             (
@@ -277,6 +279,10 @@ mod tests {
                 &[
                     (0, "92bdd28a93c3f52511c677d08b5515a4"),
                     (1, "9da71b2378a854f67050756ded165bac"),
+                    (2, "63c4868b7096d88421b563b8c94c9a31"),
+                    (0xfeff, "cea518c90fd91ced9cbb18c078a54711"),
+                    (0xff00, "3dbc4814f4da5f00a08772b63c6a046d"),
+                    (0xff01, "6eb246913062a16891433e97dd01a57f"),
                 ],
             ),
         ] {

@@ -1,4 +1,4 @@
-//! Test vectors: RFC 3711 appendix B, RFC 6188 §7, RFC 7714 §16 and §17, and packets of libsrtp's own
+//! Test vectors: RFC 3711 appendix B, RFC 6188 §7.1 and §7.2, RFC 7714 §16 and §17, and packets of libsrtp's own
 //! tests (`test/srtp_driver.c`). Octets in hexadecimal digits; a key is master key, then salt.
 
 use holdfast_units::SrtpSuite;
