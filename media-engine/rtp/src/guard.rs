@@ -20,6 +20,11 @@
 //!
 //! Whatever else arrives once a source is latched is foreign (RFC 3550 §8.2, RFC 7362 §5).
 //!
+//! Of an encrypted stream none of that is evidence: the tag of a packet is, and it is looked at later
+//! than here. So nobody is latched or refused here, but by the strict policy; whoever is said to have
+//! authenticated ([`Guard::latch_authentic`]) is latched, and all others have one share of their own,
+//! which is not his.
+//!
 //! `now` is the arrival of the packet: after a stall a backlog must not look like a flood.
 
 use std::net::{IpAddr, SocketAddr};
@@ -54,6 +59,8 @@ pub struct Guard {
     /// Until when the signaling lets the source change.
     reset_until: MonoTime,
     control_rate: RateWindow,
+    /// Of an encrypted stream: what the others have sent, beside the latched one.
+    unproven_rate: RateWindow,
     refused: Refused,
     /// Made once with the guard, so that the packet path doesn't allocate.
     candidates: Option<Box<Candidates>>,
@@ -103,6 +110,7 @@ impl Guard {
             paused: false,
             media_rate: RateWindow::default(),
             control_rate: RateWindow::default(),
+            unproven_rate: RateWindow::default(),
             refused: Refused::default(),
             candidates: matches!(config.sources, SourcePolicy::Latch).then(Candidates::boxed),
         }
@@ -149,6 +157,12 @@ impl Guard {
     /// The latched source and the SSRC it used last, to be restored after a restart.
     pub fn latched(&self) -> Option<(SocketAddr, Ssrc)> {
         self.latch.map(|latch| (latch.source, latch.ssrc))
+    }
+
+    /// A packet of an encrypted stream has authenticated, of this source: it is latched, whoever was
+    /// before.
+    pub fn latch_authentic(&mut self, now: MonoTime, source: SocketAddr, ssrc: Ssrc) {
+        self.restore_latch(now, source, ssrc);
     }
 
     /// Goes on listening to the source that was latched before a restart.
@@ -276,6 +290,14 @@ impl Guard {
         packet: &RtpPacket<'_>,
     ) -> Result<Verdict, Reason> {
         let evidence = self.expected.evidence(source);
+        if self.config.protected {
+            if self.config.sources == SourcePolicy::Strict && evidence == Evidence::None {
+                return Err(Reason::Foreign);
+            }
+            self.unproven_rate
+                .admit(now, packet.bytes().len(), self.config.media_caps())?;
+            return Ok(Verdict::Accept { latched: None });
+        }
         let cause = match self.stranger(now, source, evidence, packet.ssrc()) {
             Stranger::Admit(cause) => cause,
             Stranger::Prove(cause) => {

@@ -39,10 +39,30 @@ pub struct AssembledStream {
     sources: SourceTable,
     /// By number, from 1: who sends.
     addresses: Vec<Option<SocketAddr>>,
+    /// Of an encrypted stream, by number: who has sent, and nothing of it has authenticated yet. The
+    /// track does not know them.
+    unproven: Vec<Option<SocketAddr>>,
     /// Number and SSRC of whoever sent the last packet.
     last: Option<(u8, u32)>,
+    /// Packets of another source authenticate than before, until somebody asks.
+    authentic: Option<Authentic>,
     counts: Counts,
     scratch: Vec<u8>,
+}
+
+/// A source of an encrypted stream, of which a packet has authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authentic {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Its port.
+    pub rtp_port: u16,
+    /// Who has sent it.
+    pub source: SocketAddr,
+    /// As whom.
+    pub ssrc: Ssrc,
+    /// When it arrived.
+    pub at: WallTime,
 }
 
 /// What the records of the track do not show.
@@ -109,7 +129,9 @@ impl AssembledStream {
             from: Position::ZERO,
             sources: SourceTable::new(),
             addresses: Vec::new(),
+            unproven: Vec::new(),
             last: None,
+            authentic: None,
             counts: Counts::default(),
             scratch: Vec::new(),
         }
@@ -164,11 +186,23 @@ impl AssembledStream {
             }
             Opened::Refused => return,
         };
+        let is_proven_now = self.prove(record);
         let Ok(packet) = RtpPacket::parse(bytes) else {
             // The guard let it pass once; kept as it is, the renderer will say what it makes of it.
             return self.append(Kind::Packet, flags, record, bytes);
         };
-        self.last = Some((record.flags, packet.ssrc().0));
+        let ssrc = packet.ssrc();
+        let is_other = is_proven_now || self.last.is_none_or(|(last, _)| last != record.flags);
+        self.last = Some((record.flags, ssrc.0));
+        if is_other && flags == Flags::DECRYPTED {
+            self.authentic = self.last_sender().map(|(source, ssrc)| Authentic {
+                stream: self.desired.id,
+                rtp_port: self.desired.rtp_port,
+                source,
+                ssrc,
+                at: record.arrival,
+            });
+        }
         // A payload type that an offer has just taken away: kept, and accounted for without a clock.
         if let Some(codec) = self.codecs.codec(packet.payload_type()).copied() {
             let now = packet_time(record.arrival);
@@ -198,6 +232,7 @@ impl AssembledStream {
             }
             Opened::Refused => return,
         };
+        self.prove(record);
         for packet in Compound::parse(bytes, false).into_iter().flatten() {
             if let RtcpPacket::Goodbye { sources, .. } = packet {
                 sources
@@ -206,6 +241,16 @@ impl AssembledStream {
             }
         }
         self.append(Kind::Rtcp, flags, record, bytes);
+    }
+
+    /// Whether packets are still to come that nobody here can read.
+    pub(crate) const fn is_sealed(&self) -> bool {
+        !self.is_ended && matches!(self.decryption, Decryption::Sealed)
+    }
+
+    /// Whose packets authenticate, and did not just before.
+    pub(crate) fn take_authentic(&mut self) -> Option<Authentic> {
+        self.authentic.take()
     }
 
     /// Says once that packets have come for a while and none of them authenticates.
@@ -218,11 +263,33 @@ impl AssembledStream {
         let Ok(remote) = postcard::from_bytes(record.payload) else {
             return;
         };
+        if !self.decryption.tells_strangers_apart() {
+            return self.append_source(remote, record);
+        }
         if let Some(index) = usize::from(record.flags).checked_sub(1) {
-            if index >= self.addresses.len() {
-                self.addresses.resize(index + 1, None);
-            }
-            self.addresses[index] = Some(remote);
+            put(&mut self.unproven, index, remote);
+        }
+    }
+
+    /// A packet of this sender is authentic: the track gets to know him. Answers whether it did not
+    /// before.
+    fn prove(&mut self, record: &RecordRef<'_>) -> bool {
+        let Some(index) = usize::from(record.flags).checked_sub(1) else {
+            return false;
+        };
+        let Some(remote) = self.unproven.get_mut(index).and_then(Option::take) else {
+            return false;
+        };
+        if self.addresses.get(index) == Some(&Some(remote)) {
+            return false;
+        }
+        self.append_source(remote, record);
+        true
+    }
+
+    fn append_source(&mut self, remote: SocketAddr, record: &RecordRef<'_>) {
+        if let Some(index) = usize::from(record.flags).checked_sub(1) {
+            put(&mut self.addresses, index, remote);
         }
         let local = SocketAddr::new(self.desired.address, self.desired.rtp_port);
         self.scratch.clear();
@@ -352,6 +419,7 @@ impl AssembledStream {
         let plain = (
             &self.desired,
             &self.addresses,
+            &self.unproven,
             self.last,
             former,
             decryption,
@@ -398,7 +466,7 @@ impl AssembledStream {
             .split_at_checked(u32::from_le_bytes(*size) as usize)
             .ok_or(StateError::TooShort)?;
         let plain = postcard::from_bytes(plain).map_err(|_| StateError::Invalid)?;
-        let (desired, addresses, last, former, decryption): PlainState = plain;
+        let (desired, addresses, unproven, last, former, decryption): PlainState = plain;
         let decryption = Decryption::resume(keys, recording, &desired, former, &decryption)
             .ok_or(StateError::Invalid)?;
         let track = TrackWriter::new(desired.id, track_size);
@@ -406,6 +474,7 @@ impl AssembledStream {
         stream.is_ended = is_ended != 0;
         stream.from = Position(u64::from_le_bytes(*position));
         stream.addresses = addresses;
+        stream.unproven = unproven;
         stream.last = last;
         stream.counts = Counts {
             packets,
@@ -457,6 +526,13 @@ impl AssembledStream {
     }
 }
 
+fn put(addresses: &mut Vec<Option<SocketAddr>>, index: usize, remote: SocketAddr) {
+    if index >= addresses.len() {
+        addresses.resize(index + 1, None);
+    }
+    addresses[index] = Some(remote);
+}
+
 fn codecs_mark(desired: &Stream) -> TrackMark {
     let entry = |(&payload_type, codec): (&u8, &holdfast_manifest::Codec)| CodecEntry {
         payload_type,
@@ -476,16 +552,17 @@ const fn direction(mode: StreamMode) -> Direction {
 }
 
 /// The part of a state that is no counter and no source: the desired state, the addresses of senders,
-/// the last of them, keys that were in force before, and what is known of the encryption.
+/// of those that are not proven, the last of them, keys that were in force before, and what is known of the encryption.
 type PlainState = (
     Stream,
+    Vec<Option<SocketAddr>>,
     Vec<Option<SocketAddr>>,
     Option<(u8, u32)>,
     Option<Srtp>,
     Vec<u8>,
 );
 
-const STATE_VERSION: u8 = 3;
+const STATE_VERSION: u8 = 4;
 /// Octets of a state with one SSRC, generously.
 const STATE_SIZE_USUAL: usize = 1_280;
 const OWN_COUNTERS: usize = 6;

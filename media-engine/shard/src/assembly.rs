@@ -23,7 +23,7 @@ use holdfast_control::{Life, Recording, Stream};
 use holdfast_journal::{Lsn, RecordRef};
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
-use crate::assembled::{AssembledStream, LiveCounts};
+use crate::assembled::{AssembledStream, Authentic, LiveCounts};
 use crate::decryption::Mute;
 use crate::disk::{DiskError, DiskOrder, Published};
 use crate::keys::KeyRing;
@@ -62,6 +62,10 @@ pub struct Assembly {
     keys: KeyRing,
     /// Streams of which nothing authenticates, until somebody asks.
     mutes: VecDeque<Mute>,
+    /// By stream: whose packets authenticate since lately, until somebody asks.
+    authentic: BTreeMap<StreamId, Authentic>,
+    /// The first stream that was to go on and whose keys do not open.
+    sealed: Option<(RecordingId, StreamId)>,
     /// Room for a decrypted packet.
     plain: Vec<u8>,
 }
@@ -147,6 +151,18 @@ impl Assembly {
     /// A stream of which nothing authenticates; each is told once.
     pub fn poll_mute(&mut self) -> Option<Mute> {
         self.mutes.pop_front()
+    }
+
+    /// A source of an encrypted stream of which packets authenticate, and of which none did just
+    /// before. Of each stream the latest is told.
+    pub fn poll_authentic(&mut self) -> Option<Authentic> {
+        self.authentic.pop_first().map(|(_, authentic)| authentic)
+    }
+
+    /// A stream that goes on, or went on in the journal, and whose keys those of the node do not open:
+    /// its packets can only be kept as they came.
+    pub const fn sealed(&self) -> Option<(RecordingId, StreamId)> {
+        self.sealed
     }
 
     /// What the disk has to do next.
@@ -249,6 +265,9 @@ impl Assembly {
         }
         handle(stream, record, &mut self.plain);
         self.mutes.extend(stream.mute(record.arrival));
+        if let Some(authentic) = stream.take_authentic() {
+            self.authentic.insert(authentic.stream, authentic);
+        }
         if stream.track.is_due() {
             self.flush(index);
         }
@@ -342,6 +361,9 @@ impl Assembly {
                     && !known.has(at.lsn)
                 {
                     known.change(&self.keys, stream.clone(), at);
+                    if known.is_sealed() {
+                        self.sealed.get_or_insert((recording, stream.id));
+                    }
                 }
             }
             None => {
@@ -353,6 +375,9 @@ impl Assembly {
 
     fn insert_stream(&mut self, stream: AssembledStream) {
         let id = stream.id();
+        if stream.is_sealed() {
+            self.sealed.get_or_insert((stream.recording, id));
+        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.streams.push(None);
             self.streams.len() as u32 - 1

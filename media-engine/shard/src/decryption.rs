@@ -33,6 +33,8 @@ pub(crate) struct Context {
     /// The keys of the offer before the one in force, as long as they may be in use.
     former: Option<Srtp>,
     rtcp_failed: u64,
+    /// Packets beyond the lifetime of their key, before the keys in force.
+    expired_before: u64,
     /// Whether it was told that nothing authenticates.
     is_told: bool,
 }
@@ -61,14 +63,18 @@ pub struct Mute {
     pub suite: SrtpSuite,
     /// Packets that have failed so far.
     pub packets: u64,
-    /// Whether any authenticated before.
+    /// Whether none authenticated before.
     pub is_first: bool,
+    /// Whether some do, under a key that has protected as many as it may.
+    pub is_expired: bool,
 }
 
 impl Mute {
     /// What it comes of, most likely.
     pub const fn likely_cause(&self) -> &'static str {
-        if self.is_first {
+        if self.is_expired {
+            "the sender uses its key for longer than was agreed on"
+        } else if self.is_first {
             "the sender uses another key or suite than was agreed on"
         } else {
             "the sender has changed its key without saying so"
@@ -88,6 +94,7 @@ impl Decryption {
                 suite: srtp.suite,
                 former: None,
                 rtcp_failed: 0,
+                expired_before: 0,
                 is_told: false,
             })),
             Err(_) => Self::Sealed,
@@ -120,8 +127,14 @@ impl Decryption {
         if context.rtp.rekey(now, peer.clone()) {
             context.rtcp.rekey(peer);
             context.former = Some(former.clone());
+            context.expired_before = context.rtp.counts().expired;
             context.is_told = false;
         }
+    }
+
+    /// Whether it says of each packet if it is the peer's.
+    pub(crate) const fn tells_strangers_apart(&self) -> bool {
+        matches!(self, Self::On(_))
     }
 
     /// Reads what [`Self::open_rtp`] will read, so that it is in the cache by then.
@@ -177,8 +190,9 @@ impl Decryption {
             recording,
             stream,
             suite: context.suite,
-            packets: counts.failed + counts.unknown_mki,
+            packets: counts.failed + counts.unknown_mki + counts.expired,
             is_first: counts.taken == 0,
+            is_expired: counts.expired > context.expired_before,
         })
     }
 
@@ -234,6 +248,7 @@ impl Decryption {
         let (rtp, rest) = Receiver::decode(current.clone(), old.clone(), rest).ok()?;
         let (rtcp, _) = RtcpReceiver::decode(current, old, rest).ok()?;
         **context = Context {
+            expired_before: rtp.counts().expired,
             rtp,
             rtcp,
             suite: context.suite,

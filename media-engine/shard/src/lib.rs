@@ -28,7 +28,7 @@ mod saved;
 mod shard;
 mod track_writer;
 
-pub use assembled::{AssembledStream, LiveCounts};
+pub use assembled::{AssembledStream, Authentic, LiveCounts};
 pub use assembly::{Assembly, Finished};
 pub use decryption::Mute;
 pub use disk::{DiskError, DiskOrder, DiskResult, Published};

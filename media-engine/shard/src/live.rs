@@ -230,6 +230,20 @@ impl LiveStream {
         self.guard.drop_held();
     }
 
+    /// Listens to a source of an encrypted stream of which a packet has authenticated. Answers whether
+    /// it listened to another before.
+    pub fn latch_authentic(&mut self, arrival: WallTime, source: SocketAddr, ssrc: Ssrc) -> bool {
+        let is_new = self.guard.source() != Some(source);
+        self.guard
+            .latch_authentic(packet_time(arrival), source, ssrc);
+        is_new
+    }
+
+    /// Whether its packets are encrypted.
+    pub const fn is_protected(&self) -> bool {
+        self.desired.srtp.is_some()
+    }
+
     /// Goes on listening to whom an earlier process listened to.
     pub fn restore_latch(&mut self, wall: WallTime, source: SocketAddr, ssrc: Ssrc) {
         self.guard.restore_latch(packet_time(wall), source, ssrc);

@@ -125,6 +125,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         counts: BTreeMap<StreamId, LiveCounts>,
     ) -> Self {
         assembly.resume_publishing();
+        // Whoever authenticated in a former life is restored with the streams.
+        while assembly.poll_authentic().is_some() {}
         let pairs = usize::from(config.ports.last - config.ports.first).div_ceil(2);
         let saved = assembly.position();
         let mut shard = Self {
@@ -259,7 +261,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) else {
             return false;
         };
-        if record.kind == records::RTP {
+        // Of an encrypted stream the assembly says whom it listens to.
+        if record.kind == records::RTP && !stream.is_protected() {
             self.outputs.push_back(Output::Notice(Notice::Latched {
                 recording: stream.recording,
                 stream: stream.desired.id,

@@ -164,6 +164,59 @@ fn the_padding_of_an_encrypted_packet_is_not_looked_at() {
     assert!(matches!(world.check(SDP, &bytes), Verdict::Accept { .. }));
 }
 
+/// RFC 7362 section 5: of SRTP the latch is by authentication, which the guard is told.
+#[test]
+fn whoever_authenticates_is_latched_and_nobody_is_kept_out() {
+    let mut world = World::new(GuardConfig {
+        protected: true,
+        packets_per_second_max: 100,
+        ..GuardConfig::default()
+    });
+    // An attacker is first, and floods; he is heard, but as nobody.
+    for sequence in 0..150 {
+        let verdict = world.check(ATTACKER, &rtp(0, 7, sequence));
+        let expected = if sequence < 100 {
+            ACCEPT
+        } else {
+            Verdict::Refuse(Reason::RateCap)
+        };
+        assert_eq!(verdict, expected, "{sequence}");
+    }
+    assert_eq!(world.guard.source(), None);
+    world.wait_ms(1_000);
+    assert_eq!(world.check(STRANGER, &rtp(0, 9, 1)), ACCEPT);
+    assert!(world.held().is_none());
+    let stranger = STRANGER.parse().unwrap();
+    world.guard.latch_authentic(world.now, stranger, Ssrc(9));
+    assert_eq!(world.guard.source(), Some(stranger));
+    // From now on the flood is no longer at his expense, though it seems to come from the right host.
+    for sequence in 0..300 {
+        let _ = world.check(SDP, &rtp(0, 7, sequence));
+    }
+    for sequence in 2..100 {
+        assert_eq!(world.check(STRANGER, &rtp(0, 9, sequence)), ACCEPT);
+    }
+    assert_eq!(world.guard.source(), Some(stranger));
+    // He moves: heard at once, and latched when his packet is known to be his.
+    world.wait_ms(1_000);
+    assert_eq!(world.check(SIGNALING, &rtp(0, 9, 100)), ACCEPT);
+    let moved = SIGNALING.parse().unwrap();
+    world.guard.latch_authentic(world.now, moved, Ssrc(9));
+    assert_eq!(world.guard.source(), Some(moved));
+}
+
+#[test]
+fn the_strict_policy_hears_known_hosts_alone_whatever_authenticates() {
+    let mut world = World::new(GuardConfig {
+        protected: true,
+        sources: SourcePolicy::Strict,
+        ..GuardConfig::default()
+    });
+    assert_eq!(world.check(ATTACKER, &rtp(0, 7, 1)), FOREIGN);
+    assert_eq!(world.check(SDP_OTHER_PORT, &rtp(0, 7, 1)), ACCEPT);
+    assert_eq!(world.check(SIGNALING, &rtp(0, 8, 1)), ACCEPT);
+}
+
 #[test]
 fn known_hosts_are_latched_by_their_first_packet() {
     for source in [

@@ -10,7 +10,7 @@ use holdfast_journal::NewRecord;
 use holdfast_units::{MonoTime, StreamId, WallTime};
 
 use super::{Overflow, Shard};
-use crate::assembled::{AssembledStream, LiveCounts};
+use crate::assembled::{AssembledStream, Authentic, LiveCounts};
 use crate::disk::DiskOrder;
 use crate::limits::{ASSEMBLE_BATCHES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_ROUND};
 use crate::live::{LiveStream, Unwritten};
@@ -109,6 +109,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         while let Some(mute) = self.assembly.poll_mute() {
             self.statistics.mute_streams += 1;
             self.outputs.push_back(Output::Notice(Notice::Mute(mute)));
+        }
+        while let Some(authentic) = self.assembly.poll_authentic() {
+            let Authentic {
+                stream,
+                rtp_port,
+                source,
+                ssrc,
+                at,
+            } = authentic;
+            let pair = usize::from(rtp_port.wrapping_sub(self.config.ports.first) >> 1);
+            if let Some(Some(live)) = self.live.get_mut(pair)
+                && live.desired.id == stream
+                && live.is_protected()
+                && live.latch_authentic(at, source, ssrc)
+            {
+                let recording = live.recording;
+                self.outputs.push_back(Output::Notice(Notice::Latched {
+                    recording,
+                    stream,
+                    source,
+                }));
+            }
         }
         for batch in batches {
             if let Some(first) = batch.records().next() {

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use holdfast_control::{Document, DocumentName, Life, Recording, Stream, StreamMode};
+use holdfast_control::{
+    Document, DocumentName, KeyOf, Life, Recording, Sealed, Srtp, SrtpKey, Stream, StreamMode,
+    seal_context,
+};
 use holdfast_manifest::{Codec, EndReason};
 use holdfast_seal::NodeKeys;
 use holdfast_shard::Command;
 use holdfast_shard::KeyRing;
-use holdfast_units::{RecordingId, StreamId, WallTime};
+use holdfast_srtp::{MasterKey, Mki, RtpTransform};
+use holdfast_units::{RecordingId, SrtpSuite, StreamId, WallTime};
 
 use super::{FIRST_PORT, World};
 
@@ -206,6 +210,45 @@ impl World {
     pub fn is_published(&self, recording: u8) -> bool {
         self.published.contains_key(&id(recording))
     }
+}
+
+/// The suite of encrypted streams.
+pub const SUITE: SrtpSuite = SrtpSuite::AesCm128Sha1_80;
+
+fn master(stream: StreamId, generation: u8) -> [u8; 30] {
+    std::array::from_fn(|at| (stream.0 as u8).wrapping_mul(31) ^ generation ^ at as u8)
+}
+
+/// The same stream, its packets encrypted with the key of this generation.
+pub fn encrypted(recording: u8, stream: &Stream, generation: u8) -> Stream {
+    let seal = |whose, key: &[u8]| {
+        let context = seal_context(id(recording), stream.id, whose);
+        Sealed(node_keys().seal(&[generation; 24], &context, key))
+    };
+    let srtp = Srtp {
+        suite: SUITE,
+        peer: vec![SrtpKey {
+            key: seal(KeyOf::Peer, &master(stream.id, generation)),
+            mki: Vec::new(),
+            lifetime: 1 << 48,
+        }],
+        own: seal(KeyOf::Own, &[0xee; 30]),
+        encrypts_rtcp: true,
+    };
+    Stream {
+        srtp: Some(srtp),
+        ..stream.clone()
+    }
+}
+
+/// A packet as the sender of an encrypted stream sends it.
+pub fn protect(stream: StreamId, generation: u8, plain: &[u8], roc: u32) -> Vec<u8> {
+    let master = MasterKey::new(SUITE, &master(stream, generation)).expect("its size");
+    let mut out = Vec::new();
+    RtpTransform::new(&master, Mki::default())
+        .protect(plain, roc, &mut out)
+        .expect("a packet");
+    out
 }
 
 /// The keys of the simulated node.

@@ -38,7 +38,11 @@ pub struct Call {
     /// Every revision as it was sent.
     revisions: BTreeMap<u64, Recording>,
     confirmed: u64,
-    packets: BTreeMap<StreamId, (u16, Vec<Packet>)>,
+    packets: BTreeMap<StreamId, (u32, Vec<Packet>)>,
+    /// Which keys the peer has offered last, and which it encrypts with: from the confirmation on.
+    keys: (u8, u8),
+    /// The first keys of each stream.
+    first_keys: BTreeMap<StreamId, u8>,
     documents: BTreeMap<String, Vec<Version>>,
     pub is_published: bool,
 }
@@ -51,6 +55,8 @@ pub struct Calls {
     next_call: u8,
     packets: u64,
     pub is_connected: bool,
+    /// Whether streams are encrypted. Their sequence numbers wrap soon.
+    pub are_encrypted: bool,
     /// A Recording message is sent after a reconnection until it is confirmed.
     pub crashes: u32,
 }
@@ -79,6 +85,7 @@ impl Calls {
             next_call: 1,
             packets: 0,
             is_connected: false,
+            are_encrypted: false,
             crashes: 0,
         }
     }
@@ -102,11 +109,32 @@ impl Calls {
         (0..256).find(free)
     }
 
-    fn new_stream(&mut self, number: u16) -> Option<Stream> {
+    fn new_stream(&mut self, call: u8, number: u16) -> Option<Stream> {
         let pair = self.free_pair()?;
         let stream = build::stream(self.next_stream, number, pair);
         self.next_stream += 1;
-        Some(stream)
+        let owner = self.calls.get_mut(&call)?;
+        let keys = owner.keys.0;
+        owner.first_keys.insert(stream.id, keys);
+        Some(match self.are_encrypted {
+            true => build::encrypted(call, &stream, keys),
+            false => stream,
+        })
+    }
+
+    /// The peer offers new keys, where its last ones are agreed on.
+    pub fn rekey(&mut self, number: u8) {
+        let call = self.calls.get_mut(&number).expect("a call");
+        if !self.are_encrypted || !call.is_confirmed() {
+            return;
+        }
+        call.keys = (call.keys.0 + 1, call.keys.0);
+        let keys = call.keys.0;
+        self.want(number, |recording| {
+            for stream in &mut recording.streams {
+                *stream = build::encrypted(number, stream, keys);
+            }
+        });
     }
 
     // What signaling does.
@@ -124,7 +152,7 @@ impl Calls {
         self.write_document(number, "call.json", 40);
         let mut wanted = Vec::new();
         for index in 0..streams {
-            let Some(stream) = self.new_stream(index + 1) else {
+            let Some(stream) = self.new_stream(number, index + 1) else {
                 break;
             };
             // So that the next one takes another pair.
@@ -152,7 +180,7 @@ impl Calls {
     pub fn add_stream(&mut self, number: u8) {
         let taken = self.calls[&number].revisions.values();
         let numbers = taken.flat_map(|r| &r.streams).map(|s| s.number).max();
-        if let Some(stream) = self.new_stream(numbers.unwrap_or(0) + 1) {
+        if let Some(stream) = self.new_stream(number, numbers.unwrap_or(0) + 1) {
             self.want(number, |recording| recording.streams.push(stream));
         }
     }
@@ -291,14 +319,30 @@ impl Calls {
         let call = self.calls.get_mut(&number).expect("a call");
         let is_paused = call.is_confirmed() && stream.mode == StreamMode::Pause;
         let has_to = call.is_confirmed() && stream.mode == StreamMode::Record && call.is_active();
-        let (sequence, packets) = call.packets.entry(stream.id).or_default();
-        *sequence = sequence.wrapping_add(1);
+        if call.is_confirmed() {
+            call.keys.1 = call.keys.0;
+        }
+        let keys = call.keys.1.max(call.first_keys[&stream.id]);
+        let (sequence, packets) = call.packets.entry(stream.id).or_insert_with(|| {
+            let before_the_wrap = 8 + stream.id.0 as u32 % 8;
+            let first = if self.are_encrypted {
+                0x1_0000 - before_the_wrap
+            } else {
+                0
+            };
+            (first, Vec::new())
+        });
+        *sequence += 1;
         let kind = if is_paused { "PAUSED" } else { "packet" };
         let text = format!("{kind} {} of stream {};", self.packets, stream.id.0);
-        let bytes = rtp(stream.id.0 as u32, *sequence, &text);
+        let bytes = rtp(stream.id.0 as u32, *sequence as u16, &text);
+        let sent = match self.are_encrypted {
+            true => build::protect(stream.id, keys, &bytes, *sequence >> 16),
+            false => bytes.clone(),
+        };
         let lsn = self
             .world
-            .datagram(stream.rtp_port, media_source(stream), &bytes);
+            .datagram(stream.rtp_port, media_source(stream), &sent);
         match lsn {
             Some(lsn) => {
                 assert!(!is_paused, "stream {} is paused", stream.id);
