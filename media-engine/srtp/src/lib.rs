@@ -14,6 +14,7 @@
 //!
 //! The invariant that matters: a packet changes the state only when its tag is right.
 
+mod cost;
 mod derivation;
 pub mod limits;
 mod master;
@@ -25,6 +26,7 @@ mod transform;
 #[cfg(test)]
 mod vectors;
 
+pub use cost::{IMPLEMENTATION, cpu_features, packet_cost};
 pub use master::{MasterKey, Mki, PeerKey};
 pub use receiver::{Receiver, ReceiverCounts, StateError};
 pub use rtcp::{RtcpReceiver, RtcpSender};
