@@ -112,8 +112,33 @@ pub struct Status {
     pub stun: Stun,
     /// Why the state of calls cannot be saved; `None` where it can.
     pub store_fault: Option<String>,
+    /// The store of calls, and what it was good for.
+    pub store: Store,
     /// The signaling process itself.
     pub process: Process,
+}
+
+/// The store of calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// `store.kind`: `sqlite`, `redis` or `memory`.
+    pub kind: String,
+    /// The number of this process among all starts of nodes that share the store; `None`: it is not shared.
+    pub epoch: Option<u64>,
+    /// How long others take this node for alive after its last word, in milliseconds; `None` as above.
+    pub lease_ms: Option<u64>,
+    /// Calls of the process before that this one went on with.
+    pub restored: u64,
+    /// Calls that were saved and that it could not go on with.
+    pub unreadable: u64,
+    /// Calls of other nodes, which were dead, that it went on with.
+    pub adopted: u64,
+    /// Calls of this node that another one has now.
+    pub taken: u64,
+    /// How often nothing could be saved.
+    pub outages: u64,
+    /// For how long, together and until now, in microseconds.
+    pub away_us: u64,
 }
 
 /// One thing that being ready depends on.

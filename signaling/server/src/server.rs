@@ -180,10 +180,11 @@ impl Server {
         let (sender, inbox) = channel(INBOX_MAX);
         let bounds = &settings.sip.limits;
         let mut recorder = Recorder::new(config, Box::new(SystemEntropy), clock.wall());
-        let store = keeping::open(settings, clock, &mut recorder, sender.clone())?;
+        let mut watch = Watch::default();
+        let store = keeping::open(settings, clock, &mut recorder, &mut watch, sender.clone())?;
         let http = Http::new(settings, http_files, sender.clone()).map_err(StartError::Http)?;
         Ok(Self {
-            watch: Watch::default(),
+            watch,
             tracer: Tracer::default(),
             http,
             started: clock.wall(),
@@ -375,10 +376,15 @@ impl Server {
                 self.recorder.handle_engine(now, wall, message);
             }
             Incoming::Saved(ticket) => self.recorder.handle_saved(now, wall, ticket),
-            Incoming::Taken(recordings) => self.recorder.handle_taken(now, wall, &recordings),
+            Incoming::Taken(recordings) => {
+                self.watch.handle_taken(recordings.len());
+                self.recorder.handle_taken(now, wall, &recordings);
+            }
             Incoming::Adopted(rows) => {
                 if let Some(store) = &self.store {
-                    keeping::adopt(store, self.clock, &mut self.recorder, &rows);
+                    let (adopted, unreadable) =
+                        keeping::adopt(store, self.clock, &mut self.recorder, &rows);
+                    self.watch.handle_adopted(adopted, unreadable);
                 }
             }
             Incoming::Found(number, row) => {
@@ -392,10 +398,7 @@ impl Server {
                 self.watch.handle_store_away(why);
                 self.recorder.handle_store_away(now, wall);
             }
-            Incoming::StoreBack => {
-                self.watch.handle_store_back();
-                self.recorder.handle_store_back(now, wall);
-            }
+            Incoming::StoreBack => self.recorder.handle_store_back(now, wall),
             Incoming::EngineGone => {
                 self.engine = None;
                 self.watch.handle_engine_gone();
@@ -442,6 +445,7 @@ impl Server {
                     }
                 }
                 Output::Notice(notice) => {
+                    self.watch.handle_notice(self.clock.wall(), &notice);
                     let call = self.recorder.name_of(&notice);
                     self.log.notice(self.clock.now(), &notice, call);
                 }

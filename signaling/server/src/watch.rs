@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status, Stun};
+use holdfast_control::status::{Calls, Check, Engine, Process, Reply, Sip, Status, Store, Stun};
 use holdfast_control::{FromEngine, ShardStatistics, Stage, StageLatency};
-use holdfast_recording::recorder::Statistics;
+use holdfast_recording::recorder::{Notice, Statistics};
 use holdfast_units::WallTime;
 use tokio::sync::oneshot;
 
@@ -26,8 +26,11 @@ pub struct Watch {
     lost: u64,
     shards: usize,
     stun: Stun,
+    /// The store of calls.
+    store: Store,
     /// Why the state of calls cannot be saved.
     store_fault: Option<String>,
+    store_away_since: Option<WallTime>,
     latencies: BTreeMap<(u16, Stage), StageLatency>,
     /// Who waits until all of them have come.
     waiting: Vec<oneshot::Sender<Reply>>,
@@ -83,14 +86,44 @@ impl Watch {
         known
     }
 
-    /// The state of calls cannot be saved.
+    /// The store is open, and what it had is taken up.
+    pub fn handle_store_open(&mut self, store: Store) {
+        self.store = store;
+    }
+
+    /// Why the store does not save, in its own words.
     pub fn handle_store_away(&mut self, why: String) {
         self.store_fault = Some(why);
     }
 
-    /// It can again.
-    pub fn handle_store_back(&mut self) {
-        self.store_fault = None;
+    /// What the recorder tells, as far as it concerns whoever watches: it also knows of a store that says
+    /// nothing at all.
+    pub fn handle_notice(&mut self, at: WallTime, notice: &Notice) {
+        match notice {
+            Notice::StoreAway => {
+                self.store.outages += 1;
+                self.store_away_since = Some(at);
+                let why = || "it does not answer".to_owned();
+                self.store_fault.get_or_insert_with(why);
+            }
+            Notice::StoreBack => {
+                let since = self.store_away_since.take();
+                self.store.away_us += since.map_or(0, |since| micros_between(since, at));
+                self.store_fault = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Calls of another node go on here; `unreadable` of them do not.
+    pub fn handle_adopted(&mut self, calls: u64, unreadable: u64) {
+        self.store.adopted += calls;
+        self.store.unreadable += unreadable;
+    }
+
+    /// Calls of this node go on at another one.
+    pub fn handle_taken(&mut self, calls: usize) {
+        self.store.taken += calls as u64;
     }
 
     /// Somebody wants the latencies; answers whether the engine has to be asked.
@@ -175,7 +208,10 @@ impl Watch {
             server: status.stun.server.take(),
             ..self.stun.clone()
         };
+        status.store = self.store.clone();
         status.store_fault = self.store_fault.clone();
+        let since = self.store_away_since;
+        status.store.away_us += since.map_or(0, |since| micros_between(since, status.at));
         status.process = Process {
             cpu_us: holdfast_process::cpu_us(),
             memory: holdfast_process::memory(),
@@ -235,6 +271,11 @@ pub fn checks(status: &Status, control_socket: &Path, is_stopping: bool) -> Vec<
         ));
     }
     checks
+}
+
+/// A clock that was set back counts nothing.
+const fn micros_between(from: WallTime, to: WallTime) -> u64 {
+    to.0.saturating_sub(from.0) / 1_000
 }
 
 fn used(permille: u16) -> String {

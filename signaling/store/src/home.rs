@@ -113,6 +113,12 @@ pub trait Home: Send {
         Ok(Vec::new())
     }
 
+    /// The number of this process among all starts of nodes that share the store; `None`: it is not
+    /// shared.
+    fn epoch(&self) -> Option<u64> {
+        None
+    }
+
     /// The call of a dialog, whichever node has it; it stays that node's.
     ///
     /// # Errors

@@ -258,6 +258,10 @@ impl Home for Redis {
         Some(self.config.lease / 3)
     }
 
+    fn epoch(&self) -> Option<u64> {
+        Some(self.epoch)
+    }
+
     fn tend(&mut self) -> Result<Vec<Row>, StoreError> {
         self.commit_some(&[])?;
         let lapsed: Vec<String> = self.run(|this, connection| {

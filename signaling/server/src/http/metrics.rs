@@ -4,6 +4,8 @@
 //! meaning, and docs/metrics.md is written from them. Labels are shards, methods, codes, reasons and
 //! the like: never a call, a peer or anything else that grows.
 
+mod store;
+
 use std::fmt;
 
 use holdfast_control::status::Status;
@@ -41,6 +43,7 @@ impl Collector for Snapshot {
         let status = &self.status;
         of_server(&mut out, status)?;
         of_calls(&mut out, status)?;
+        store::of_store(&mut out, &status.store)?;
         of_sip(&mut out, status)?;
         of_connections(&mut out, status)?;
         of_engine(&mut out, status)?;

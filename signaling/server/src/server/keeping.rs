@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Instant;
 
+use holdfast_control::status;
 use holdfast_recording::recorder::{Recorder, Saving};
 use holdfast_seal::{NONCE_SIZE, NodeKeys, OpenError};
 use holdfast_settings::{Settings, StoreKind};
@@ -24,6 +25,7 @@ use super::{StartError, SystemEntropy};
 use crate::chain;
 use crate::clock::Clock;
 use crate::incoming::Incoming;
+use crate::watch::Watch;
 
 /// The store of calls.
 #[derive(Debug)]
@@ -72,13 +74,28 @@ pub(super) fn open(
     settings: &Settings,
     clock: Clock,
     recorder: &mut Recorder,
+    watch: &mut Watch,
     inbox: Sender<Incoming>,
 ) -> Result<Option<Store>, StartError> {
+    let kind = match settings.store.kind {
+        StoreKind::Sqlite => "sqlite",
+        StoreKind::Redis => "redis",
+        StoreKind::Memory => "memory",
+    };
+    let mut figures = status::Store {
+        kind: kind.to_owned(),
+        ..status::Store::default()
+    };
     let Some(mut home) = home(settings)? else {
+        watch.handle_store_open(figures);
         return Ok(None);
     };
     let keys = holdfast_seal::load_or_create(&settings.node.key_file)?;
-    restore(home.as_mut(), &keys, clock, recorder)?;
+    (figures.restored, figures.unreadable) = restore(home.as_mut(), &keys, clock, recorder)?;
+    figures.epoch = home.epoch();
+    let lease = settings.store.redis.lease.as_millis() as u64;
+    figures.lease_ms = figures.epoch.map(|_| lease);
+    watch.handle_store_open(figures);
     let report = move |report| {
         let incoming = match report {
             Report::Saved(ticket) => Incoming::Saved(ticket),
@@ -141,16 +158,17 @@ fn is_here(address: IpAddr) -> bool {
         })
 }
 
-/// One that cannot be read stays where it is: perhaps newer code reads it.
+/// Answers how many calls go on, and how many cannot be read. Such a one stays where it is: perhaps newer
+/// code reads it.
 fn restore(
     home: &mut dyn Home,
     keys: &NodeKeys,
     clock: Clock,
     recorder: &mut Recorder,
-) -> Result<(), StoreError> {
+) -> Result<(u64, u64), StoreError> {
     let since = Instant::now();
     let rows = home.load()?;
-    let (mut restored, mut unreadable) = (0_usize, 0_usize);
+    let (mut restored, mut unreadable) = (0, 0);
     for row in rows {
         let opened = keys.open(&row.recording.to_bytes(), &row.state);
         let outcome = match &opened {
@@ -175,11 +193,17 @@ fn restore(
             unreadable, ms, "goes on with the calls of the process before"
         );
     }
-    Ok(())
+    Ok((restored, unreadable))
 }
 
-/// Goes on with the calls of a node that is dead.
-pub(super) fn adopt(store: &Store, clock: Clock, recorder: &mut Recorder, rows: &[Row]) {
+/// Goes on with the calls of a node that is dead: with how many, and how many cannot be read.
+pub(super) fn adopt(
+    store: &Store,
+    clock: Clock,
+    recorder: &mut Recorder,
+    rows: &[Row],
+) -> (u64, u64) {
+    let (mut adopted, mut unreadable) = (0, 0);
     for row in rows {
         let recording = row.recording;
         let outcome = match store.open(row) {
@@ -188,11 +212,16 @@ pub(super) fn adopt(store: &Store, clock: Clock, recorder: &mut Recorder, rows: 
                 .map_err(|error| chain(&error)),
             Err(error) => Err(chain(&error)),
         };
-        if let Err(error) = outcome {
-            error!(%recording, error, "a call of another node cannot be taken up");
+        match outcome {
+            Ok(_) => adopted += 1,
+            Err(error) => {
+                unreadable += 1;
+                error!(%recording, error, "a call of another node cannot be taken up");
+            }
         }
     }
     info!(calls = rows.len(), "goes on with the calls of another node");
+    (adopted, unreadable)
 }
 
 fn dialog_of(key: DialogKey) -> Dialog {
