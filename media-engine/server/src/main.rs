@@ -52,6 +52,7 @@ use holdfast_settings::{LoadError, LogFormat, Settings};
 use holdfast_shard::{KeyRing, ShardConfig};
 use holdfast_sys::clock;
 use holdfast_sys::seqpacket::Listener;
+use holdfast_units::SrtpSuite;
 use tracing::{error, info, warn};
 
 use crate::control::{Control, wait_until};
@@ -71,6 +72,11 @@ struct Arguments {
     /// Settings file.
     #[arg(long, value_name = "FILE", default_value = "config/holdfast.toml")]
     config: PathBuf,
+    /// Goes on though node.key_file no longer has the key that running calls were sealed with: their
+    /// encrypted packets, from the last two seconds before the former process ended on, are kept as
+    /// they came.
+    #[arg(long)]
+    without_lost_keys: bool,
 }
 
 /// Segments that a journal keeps for use again.
@@ -124,7 +130,13 @@ fn main() -> ExitCode {
         }
     };
     start_log(&settings);
-    match run(&settings) {
+    if !settings.node.core_dumps
+        && let Err(error) = holdfast_seal::forbid_core_dumps()
+    {
+        error!(%error, "node.core_dumps = false cannot be had");
+        return ExitCode::FAILURE;
+    }
+    match run(&settings, arguments.without_lost_keys) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = disk::chain(&error), "the media engine does not run");
@@ -133,7 +145,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: &Settings) -> Result<(), StartError> {
+fn run(settings: &Settings, without_lost_keys: bool) -> Result<(), StartError> {
     raise_descriptor_limit();
     for folder in [
         &settings.node.state_dir,
@@ -165,6 +177,7 @@ fn run(settings: &Settings) -> Result<(), StartError> {
         incoming: &incoming,
         segment_size: settings.journal.segment_size,
         keys: &keys,
+        without_lost_keys,
         slices: &slices,
         leftovers: &ingests.leftovers,
         kept_blocks: &kept_blocks,
@@ -240,6 +253,8 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let listener = Listener::bind(path).map_err(socket)?;
     info!(socket = %path.display(), shards = slices.len(), ingest = ingests.name, "ready");
     holdfast_process::tell_ready();
+    // Not before: packets were waiting.
+    tell_encryption(&settings.srtp.suites);
     let control = Control {
         instance: u64::from_le_bytes(random_bytes()),
         slices,
@@ -265,6 +280,21 @@ fn run(settings: &Settings) -> Result<(), StartError> {
     let _ = fs::remove_file(path);
     end(&lifeline, ingests.rule, goes_on.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// What encrypted media is read with here, and what a packet costs: G.711 of 20 ms, with its keys in
+/// the cache.
+fn tell_encryption(suites: &[SrtpSuite]) {
+    let cpu = holdfast_srtp::cpu_features().join(" ");
+    info!(
+        implementation = holdfast_srtp::IMPLEMENTATION,
+        cpu, "encrypted media is read with"
+    );
+    for &suite in suites {
+        let cost =
+            holdfast_srtp::packet_cost(suite, &mut || Duration::from_nanos(clock::monotonic().0));
+        info!(%suite, ns_per_packet = cost.as_nanos() as u64, "a packet costs");
+    }
 }
 
 /// Takes back what signaling has kept for this process, and begins to keep what signaling has.

@@ -52,6 +52,8 @@ pub struct Settings<'a> {
     pub segment_size: u64,
     /// What opens the keys of streams.
     pub keys: &'a KeyRing,
+    /// The node's keys may be lost: packets that nobody can read are kept as they came.
+    pub without_lost_keys: bool,
     pub slices: &'a [ShardPorts],
     /// For each shard, what a dead engine left in rings that go on.
     pub leftovers: &'a [Option<Leftover>],
@@ -72,6 +74,16 @@ pub enum RecoverError {
     SavedTooNew {
         path: PathBuf,
         source: ReadSavedError,
+    },
+    /// The node's key file is another one, or a new one, than when the packets came.
+    #[error(
+        "node.key_file does not have the key that the keys of recording {recording} were sealed \
+         with: put that key back, below the others; nothing is changed until then. If it is lost, \
+         start once with --without-lost-keys: what can't be read is kept as it came"
+    )]
+    Sealed {
+        /// The first one of them.
+        recording: RecordingId,
     },
     /// Another process holds it.
     #[error("{path} is locked by another process")]
@@ -184,6 +196,13 @@ fn recover_shard(
     };
     replay.restore_streams(&mut assembly, &checkpoint)?;
     let (mut start, journal) = replay.run(settings, shard, &mut assembly, &checkpoint, files)?;
+    if let Some((recording, stream)) = assembly.sealed() {
+        // Only tracks were written until now, and the next start cuts them again.
+        if !settings.without_lost_keys {
+            return Err(RecoverError::Sealed { recording });
+        }
+        error!(%recording, %stream, "without the keys of the node its packets are kept as they came");
+    }
     let is_received_on = leftover.is_some() && !(settings.has_lost)(index);
     replay.settle(&mut assembly, slice, start.next, is_received_on);
     let streams = replay.flush(&mut assembly);

@@ -90,6 +90,7 @@ fn node(checker: &mut Checker<'_>, raw: &RawNode) -> Node {
         name: raw.name.clone(),
         state_dir,
         key_file,
+        core_dumps: raw.core_dumps,
         control_socket,
         operator_socket,
     }

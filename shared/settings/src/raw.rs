@@ -34,6 +34,7 @@ pub(crate) struct RawNode {
     pub name: String,
     pub state_dir: String,
     pub key_file: String,
+    pub core_dumps: bool,
     pub control_socket: String,
     pub operator_socket: String,
 }
@@ -198,6 +199,7 @@ impl Default for RawNode {
             name: "recorder-1".to_owned(),
             state_dir: "var/state".to_owned(),
             key_file: "auto".to_owned(),
+            core_dumps: false,
             control_socket: "var/control.sock".to_owned(),
             operator_socket: "var/operator.sock".to_owned(),
         }

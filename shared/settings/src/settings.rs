@@ -77,6 +77,8 @@ pub struct Node {
     pub state_dir: PathBuf,
     /// The keys that seal secrets at rest; made at the first start.
     pub key_file: PathBuf,
+    /// Whether a process that dies may leave its memory, and the keys in it, in a core dump.
+    pub core_dumps: bool,
     /// Unix socket between the two processes.
     pub control_socket: PathBuf,
     /// Unix socket on which signaling takes the commands of an operator.

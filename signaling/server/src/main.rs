@@ -35,6 +35,12 @@ fn main() -> ExitCode {
         }
     };
     start_log(&settings);
+    if !settings.node.core_dumps
+        && let Err(error) = holdfast_seal::forbid_core_dumps()
+    {
+        error!(%error, "node.core_dumps = false cannot be had");
+        return ExitCode::FAILURE;
+    }
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
