@@ -60,6 +60,7 @@ fn damage_done_by_the_sender_is_accounted_for_to_the_packet() {
             "{counts:?}"
         );
         sender.start(StreamJob {
+            protection: None,
             plan: plan.clone(),
             ports: ports.clone(),
             target: line.rtp.expect("a port"),

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use holdfast_control::limits::MESSAGE_SIZE_MAX;
 use holdfast_control::{
-    DecodeError, Document, EncodeError, FromEngine, Health, Life, PublishedRecording, Recording,
-    ShardPorts, Stage, Stream, StreamMode, ToEngine, decode, encode,
+    DecodeError, Document, EncodeError, FromEngine, Health, KeyOf, Life, PublishedRecording,
+    Recording, Sealed, ShardPorts, Srtp, SrtpKey, Stage, Stream, StreamMode, ToEngine, decode,
+    encode, seal_context,
 };
 use holdfast_load::pattern::LegKey;
+use holdfast_load::srtp;
 use holdfast_manifest::{Call, Channel, Codec, EndReason, MetadataDocument};
+use holdfast_seal::{NONCE_SIZE, NodeKeys};
 use holdfast_sys::seqpacket::Connection;
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -87,8 +90,14 @@ impl Engine {
     }
 
     /// Begins `calls` recordings of two PCMU streams, spread evenly over the shards, and answers
-    /// where their packets go. Reports go to `reports`.
-    pub fn begin(&mut self, calls: u32, reports: SocketAddr) -> Result<Vec<Target>, EngineError> {
+    /// where their packets go. Reports go to `reports`. With keys of the node the streams are
+    /// encrypted.
+    pub fn begin(
+        &mut self,
+        calls: u32,
+        reports: SocketAddr,
+        node_keys: Option<&NodeKeys>,
+    ) -> Result<Vec<Target>, EngineError> {
         let shards = self.shards.len() as u32;
         let needed = calls.div_ceil(shards) * u32::from(PORTS_PER_CALL);
         let room = |slice: &ShardPorts| u32::from(slice.last - slice.first) + 1;
@@ -102,10 +111,15 @@ impl Engine {
             let shard = (call % shards) as u16;
             let slice = self.shards[usize::from(shard)];
             let first = slice.first + (call / shards) as u16 * PORTS_PER_CALL;
-            let recording = recording(call, shard, first, started, reports);
+            let mut recording = recording(call, shard, first, started, reports);
+            if let Some(keys) = node_keys {
+                encrypt(&mut recording, call, keys);
+            }
             for (leg, stream) in (0..).zip(&recording.streams) {
+                let key = LegKey { call, leg };
                 targets.push(Target {
-                    key: LegKey { call, leg },
+                    key,
+                    protection: node_keys.map(|_| srtp::transform(key)),
                     to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, stream.rtp_port),
                 });
             }
@@ -278,6 +292,32 @@ fn recording(
         started,
         life: Life::Active,
         streams: vec![stream(0), stream(1)],
+    }
+}
+
+/// Gives each stream its key, as signaling would: sealed.
+fn encrypt(recording: &mut Recording, call: u32, keys: &NodeKeys) {
+    for (leg, stream) in (0..).zip(&mut recording.streams) {
+        let seal = |whose, leg| {
+            let context = seal_context(recording.id, stream.id, whose);
+            // Distinct for each thing that is sealed, which is all that a nonce has to be.
+            let mut nonce = [0; NONCE_SIZE];
+            nonce[..8].copy_from_slice(&stream.id.0.to_be_bytes());
+            nonce[8..24].copy_from_slice(&recording.id.to_bytes());
+            nonce[8] ^= u8::from(whose == KeyOf::Own);
+            Sealed(keys.seal(&nonce, &context, &srtp::master(LegKey { call, leg })))
+        };
+        stream.srtp = Some(Srtp {
+            suite: srtp::SUITE,
+            peer: vec![SrtpKey {
+                key: seal(KeyOf::Peer, leg),
+                mki: Vec::new(),
+                lifetime: 1 << 48,
+            }],
+            // None that a leg has.
+            own: seal(KeyOf::Own, leg + 2),
+            encrypts_rtcp: true,
+        });
     }
 }
 

@@ -21,6 +21,7 @@ use holdfast_load::audit::audit;
 use holdfast_load::invite::Codec;
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::LegKey;
+use holdfast_load::srtp::SUITE;
 use holdfast_load::verify::{CallTruth, LegTruth};
 
 use crate::cpu::{ThreadTimes, memory_kib};
@@ -61,6 +62,12 @@ struct Arguments {
     /// Seconds over which the calls come up.
     #[arg(long, default_value_t = 0)]
     ramp: u64,
+    /// Encrypts the packets (AES_CM_128_HMAC_SHA1_80), each stream's with a key of its own.
+    #[arg(long, requires = "node_keys")]
+    srtp: bool,
+    /// The engine's node.key_file: what the keys of streams are sealed with.
+    #[arg(long)]
+    node_keys: Option<PathBuf>,
     /// Folder of the published recordings: each of them is compared with what was sent.
     #[arg(long)]
     verify: Option<PathBuf>,
@@ -141,8 +148,17 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         seconds,
         ..
     } = arguments;
+    let node_keys = match &arguments.node_keys {
+        Some(path) if arguments.srtp => Some(holdfast_seal::load_or_create(path)?),
+        _ => None,
+    };
     let mut road = if arguments.frames {
-        Road::frames(arguments.from_port, PACKET_SIZE)?
+        let tag = if arguments.srtp {
+            SUITE.rtp_tag_size()
+        } else {
+            0
+        };
+        Road::frames(arguments.from_port, PACKET_SIZE + tag)?
     } else {
         Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?)
     };
@@ -150,7 +166,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     let reports = UdpSocket::bind(("127.0.0.1", 0))?;
     let mut engine = Engine::connect(control)?;
     let memory_before = memory_kib(pid, "RssAnon")?;
-    let targets = engine.begin(calls, reports.local_addr()?)?;
+    let targets = engine.begin(calls, reports.local_addr()?, node_keys.as_ref())?;
     eprintln!("{calls} calls are up, {} streams", targets.len());
 
     let (count, total) = packets(&targets, seconds);
@@ -178,9 +194,12 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
             per_packet(time)
         );
     }
+    let shards = ended.used().filter(|(name, _)| name.starts_with("shard-"));
+    let shard_ns: u64 = shards.map(|(_, time)| per_packet(time)).sum();
     let mut line = format!(
         "calls={calls} streams={} seconds={seconds} packets_sent={total} packets_recorded={packets} \
-         packets_lost={lost} kernel_drops={} receive_ns_per_packet={} published_ns_per_packet={} \
+         packets_lost={lost} kernel_drops={} shard_ns_per_packet={shard_ns} \
+         receive_ns_per_packet={} published_ns_per_packet={} \
          published_after_s={:.1} memory_per_stream_kib={} rate_per_s={:.0} send_late_max_ms={:.1}",
         targets.len(),
         engine.health().kernel_drops,

@@ -69,9 +69,9 @@ impl Road {
 
     /// Sends packets, each with room for [`HEADERS`] before its payload, in as few system calls as
     /// the kernel allows.
-    pub fn send<const SIZE: usize>(
+    pub fn send(
         &mut self,
-        packets: &[[u8; SIZE]],
+        packets: &[Vec<u8>],
         to: &[Option<SockaddrIn>],
         room: &mut MultiHeaders<SockaddrIn>,
     ) -> io::Result<()> {
@@ -82,9 +82,9 @@ impl Road {
     }
 }
 
-fn send_datagrams<const SIZE: usize>(
+fn send_datagrams(
     socket: &UdpSocket,
-    packets: &[[u8; SIZE]],
+    packets: &[Vec<u8>],
     to: &[Option<SockaddrIn>],
     room: &mut MultiHeaders<SockaddrIn>,
 ) -> io::Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! Packet number n of the whole run is due n / rate after the start; the streams take turns, so each
 //! of them sends one every 20 ms and no two in the same moment.
+//!
+//! Packets that are to be encrypted are so as they leave, each stream's with a key of its own.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -9,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use holdfast_load::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
+use holdfast_srtp::RtpTransform;
 use nix::sys::socket::{MultiHeaders, SockaddrIn};
 
 use crate::road::{HEADERS, Road};
@@ -19,12 +22,14 @@ pub const PACKET_SIZE: usize = 12 + PACKET_SAMPLES;
 pub const PACKET_TIME: Duration = Duration::from_millis(20);
 
 /// A stream that is sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Target {
     /// Which leg: decides every octet.
     pub key: LegKey,
     /// Where it goes.
     pub to: SocketAddrV4,
+    /// What protects its packets, where they are encrypted.
+    pub protection: Option<RtpTransform>,
 }
 
 /// What a run of the sender came to.
@@ -148,7 +153,9 @@ impl Iterator for Turns {
 
 /// A batch of datagrams, its memory used again and again.
 struct Batch {
-    packets: Vec<[u8; HEADERS + PACKET_SIZE]>,
+    packets: Vec<Vec<u8>>,
+    plain: [u8; PACKET_SIZE],
+    protected: Vec<u8>,
     addresses: Vec<Option<SockaddrIn>>,
     room: MultiHeaders<SockaddrIn>,
 }
@@ -156,23 +163,37 @@ struct Batch {
 impl Batch {
     fn new(size: usize) -> Self {
         Self {
-            packets: vec![[0; HEADERS + PACKET_SIZE]; size],
+            packets: vec![vec![0; HEADERS]; size],
+            plain: [0; PACKET_SIZE],
+            protected: Vec::new(),
             addresses: vec![None; size],
             room: MultiHeaders::preallocate(size, None),
         }
     }
 
     fn set(&mut self, place: usize, road: &Road, target: &Target, start: StreamStart, index: u32) {
-        let frame = &mut self.packets[place];
-        road.address(frame, target.to);
-        let packet = &mut frame[HEADERS..];
+        let packet = &mut self.plain;
         packet[0] = 0x80;
         packet[1] = 0;
-        packet[2..4].copy_from_slice(&start.sequence.wrapping_add(index as u16).to_be_bytes());
+        let number = u32::from(start.sequence) + index;
+        packet[2..4].copy_from_slice(&(number as u16).to_be_bytes());
         let timestamp = index.wrapping_mul(PACKET_SAMPLES as u32);
         packet[4..8].copy_from_slice(&start.timestamp.wrapping_add(timestamp).to_be_bytes());
         packet[8..12].copy_from_slice(&start.ssrc.to_be_bytes());
         packet[12..].copy_from_slice(&pattern::payload(target.key, index));
+        let payload: &[u8] = match &target.protection {
+            None => &self.plain,
+            Some(transform) => {
+                transform
+                    .protect(&self.plain, number >> 16, &mut self.protected)
+                    .expect("a packet of RTP");
+                &self.protected
+            }
+        };
+        let frame = &mut self.packets[place];
+        frame.truncate(HEADERS);
+        frame.extend_from_slice(payload);
+        road.address(frame, target.to);
         self.addresses[place] = Some(target.to.into());
     }
 

@@ -20,6 +20,8 @@ pub struct AnswerLine {
     pub direction: String,
     /// `a=label`.
     pub label: Option<String>,
+    /// Value of `a=crypto`: the key that its reports come under.
+    pub crypto: Option<String>,
     /// Payload types in order, as written.
     pub formats: Vec<String>,
 }
@@ -100,6 +102,7 @@ fn read_line(session: &[&str], section: &[&str]) -> Result<AnswerLine, AnswerErr
         rtcp,
         direction: direction.to_owned(),
         label: find("a=label:").map(str::to_owned),
+        crypto: find("a=crypto:").map(str::to_owned),
         formats,
     })
 }

@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::pattern::LegKey;
+use crate::srtp;
+
 /// A codec the tool sends; both are G.711 at 8,000 Hz.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
@@ -47,6 +50,8 @@ pub struct OfferLeg {
     pub direction: Direction,
     /// Who speaks.
     pub participant: Participant,
+    /// Value of its `a=crypto` line (RFC 4568), where its media is encrypted.
+    pub crypto: Option<String>,
 }
 
 /// An offer with its metadata: everything an INVITE of a recording session carries as its body.
@@ -117,6 +122,7 @@ impl Offer {
                 aor: format!("sip:{user}@example.com"),
                 name,
             },
+            crypto: None,
         };
         let legs = vec![
             leg(
@@ -137,6 +143,16 @@ impl Offer {
             version: 1,
             legs,
         }
+    }
+
+    /// The same offer with encrypted media, each leg under the key of its call and place.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        for (leg, line) in (0..).zip(&mut self.legs) {
+            let call = self.session;
+            line.crypto = Some(srtp::crypto(LegKey { call, leg }));
+        }
+        self
     }
 
     /// The same offer one version later with every line in `direction`: a pause or its end.
@@ -166,7 +182,8 @@ impl Offer {
         for leg in &self.legs {
             let (port, codec) = (leg.rtp.port(), leg.codec);
             let payload_type = codec.payload_type();
-            let _ = write!(text, "m=audio {port} RTP/AVP {payload_type} 101\r\n");
+            let profile = leg.crypto.as_ref().map_or("RTP/AVP", |_| "RTP/SAVP");
+            let _ = write!(text, "m=audio {port} {profile} {payload_type} 101\r\n");
             if leg.rtp.ip() != origin {
                 let _ = write!(text, "c=IN {}\r\n", connection(leg.rtp.ip()));
             }
@@ -178,6 +195,9 @@ impl Offer {
                 leg.label,
                 leg.direction.attribute(),
             );
+            if let Some(crypto) = &leg.crypto {
+                let _ = write!(text, "a=crypto:{crypto}\r\n");
+            }
         }
         text
     }
@@ -372,6 +392,18 @@ mod tests {
         assert!(sdp.contains("m=audio 26000 RTP/AVP 0 101\r\n"));
         assert!(sdp.contains("a=label:1\r\n") && sdp.contains("a=label:2\r\n"));
         assert!(sdp.lines().count() == sdp.matches("\r\n").count());
+    }
+
+    #[test]
+    fn an_encrypted_offer_has_a_key_of_its_own_on_each_line() {
+        let sdp = offer().encrypted().sdp();
+        assert_eq!(sdp.matches(" RTP/SAVP 0 101\r\n").count(), 2);
+        let keys: Vec<&str> = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"))
+            .collect();
+        assert_eq!((keys.len(), keys[0].len()), (2, 40));
+        assert_ne!(keys[0], keys[1]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! It places real SIPREC calls, sends G.711 whose every octet is a function of call, leg and packet
 //! number, and then reads the published recordings back sample by sample. Its SIP, SDP and WAV
-//! readers are its own: a tester that shared the server's would share its mistakes too.
+//! readers are its own: a tester that shared the server's would share its mistakes too. SRTP alone
+//! is the server's crate: that others agree with that is shown elsewhere, with libsrtp and ffmpeg.
 //!
 //! It refuses to be a general user agent: one transaction per call at a time, no forking, no
 //! authentication, no transcoding.
@@ -17,6 +18,7 @@ pub mod media;
 pub mod pattern;
 pub mod run;
 pub mod sip;
+pub mod srtp;
 pub mod stats;
 pub mod survivors;
 pub mod tls;

@@ -60,6 +60,10 @@ struct CallsArgs {
     way: WayArgs,
     #[arg(long, value_enum, default_value = "pcmu")]
     codec: CodecArg,
+    /// Encrypts media (AES_CM_128_HMAC_SHA1_80, keys in the offers), with sequence numbers that wrap
+    /// within each call. Over anything but TLS the server has to allow that.
+    #[arg(long)]
+    srtp: bool,
     /// User part of the Request-URI.
     #[arg(long, default_value = "srs")]
     user: String,
@@ -268,6 +272,7 @@ fn calls(args: &CallsArgs) -> Outcome {
             reorder_ppm: args.reorder,
             seed: args.seed,
         },
+        is_encrypted: args.srtp,
         may_be_forgotten: args.survivors && !args.prove_dialogs,
         proves_dialogs: args.prove_dialogs,
         is_silent: args.silent,
@@ -330,6 +335,7 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         lost_max,
         unmarked,
         twice,
+        undecryptable,
         wrong,
         problem_count,
         ..
@@ -339,7 +345,8 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
     println!(
         "calls={calls} failed={failed} dialogs_proved={proved} packets_sent={sent} \
          send_failures={send_failures} recordings={recordings} packets_right={right} lost={lost} lost_max={lost_max} \
-         unmarked={unmarked} twice={twice} wrong={wrong} problems={problem_count} \
+         unmarked={unmarked} twice={twice} wrong={wrong} \
+         undecryptable={undecryptable} problems={problem_count} \
          send_late_max_ms={:.3}",
         stats::milliseconds(&report.lateness_us, 1.0),
     );
@@ -348,7 +355,7 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         && send_failures == 0
         && recordings == u64::from(calls)
         && lost_max <= args.lost_max
-        && unmarked + twice + wrong == 0)
+        && unmarked + twice + wrong + undecryptable == 0)
 }
 
 fn check(folder: &Path, report: &RunReport, timeout: u64) -> Result<Audit, Box<dyn Error>> {

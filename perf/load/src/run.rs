@@ -15,9 +15,9 @@ use crate::media::{
 };
 use crate::pattern::LegKey;
 use crate::sip::Message;
-use crate::stats;
 use crate::uac::{Event, Method};
 use crate::verify::{CallTruth, LegTruth};
+use crate::{srtp, stats};
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct RunPlan {
     pub ports: PortRange,
     /// What the sender does to its packets.
     pub impairment: Impairment,
+    /// Whether media is encrypted, under keys in the offers (RFC 4568).
+    pub is_encrypted: bool,
     /// Whether the server may have forgotten a call by the time of its BYE.
     pub may_be_forgotten: bool,
     /// Whether each call, before its BYE, has a re-INVITE and an UPDATE accepted: its dialog lives.
@@ -234,7 +236,10 @@ impl Run {
             let ip = self.agent.local_addr().map_err(AgentError::from)?.ip();
             let ports = [self.plan.ports.open(ip)?, self.plan.ports.open(ip)?].map(Arc::new);
             let codec = self.plan.codec;
-            let offer = Offer::two_party(number, codec, ports[0].address, ports[1].address);
+            let mut offer = Offer::two_party(number, codec, ports[0].address, ports[1].address);
+            if self.plan.is_encrypted {
+                offer = offer.encrypted();
+            }
             let slots = (self.plan.talk.as_millis() / 20)
                 .try_into()
                 .unwrap_or(u32::MAX);
@@ -372,7 +377,7 @@ impl Run {
         };
         call.is_up = true;
         call.legs_talking = targets.len();
-        let start = Instant::now();
+        let (start, is_encrypted) = (Instant::now(), self.plan.is_encrypted);
         if self.plan.is_silent {
             call.legs_talking = 0;
             self.byes.push_back((start + self.plan.talk, number));
@@ -389,6 +394,7 @@ impl Run {
                 ports,
                 target,
                 start,
+                protection: is_encrypted.then(|| srtp::transform(plan.key)),
             });
         }
         self.progress.up += 1;
@@ -459,6 +465,12 @@ fn media_targets(response: &Message, offer: &Offer) -> Result<Vec<SocketAddr>, S
             return Err(format!(
                 "label {} was answered {direction} {label:?}",
                 leg.label
+            ));
+        }
+        if line.crypto.is_some() != leg.crypto.is_some() {
+            return Err(format!(
+                "label {} was answered with a=crypto {:?}",
+                leg.label, line.crypto
             ));
         }
         targets.push(

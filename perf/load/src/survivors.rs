@@ -27,8 +27,10 @@ pub struct Survivors {
     pub lost_max: u64,
     /// Those that are not in a gap by an outage.
     pub unmarked: u64,
-    /// Packets that were recorded a second time.
+    /// Packets that were recorded a second time, or would have been, had their numbers not shown it.
     pub twice: u64,
+    /// Encrypted packets that did not authenticate, or whose key was not known.
+    pub undecryptable: u64,
     /// Packets with other samples in their place, and sound where none may be.
     pub wrong: u64,
     /// All that is not as it should be, in words; the first few.
@@ -77,12 +79,22 @@ impl Survivors {
         self.lost += lost;
         self.lost_max = self.lost_max.max(lost);
         self.unmarked += lost.saturating_sub(marked);
-        self.twice += stream.duplicate;
+        let refused = |reason| stream.refused.get(reason).copied().unwrap_or_default();
+        let twice = stream.duplicate + refused("srtp_replay");
+        let undecryptable = [
+            "srtp_authentication",
+            "srtp_unknown_key",
+            "srtp_key_expired",
+        ];
+        let undecryptable: u64 = undecryptable.into_iter().map(refused).sum();
+        self.twice += twice;
+        self.undecryptable += undecryptable;
         self.wrong += wrong;
-        if lost + stream.duplicate + wrong > 0 {
-            let (label, twice) = (&leg.label, stream.duplicate);
+        if lost + twice + wrong + undecryptable > 0 {
+            let label = &leg.label;
             self.complain(format!(
-                "{call_id}, label {label}: {lost} lost, {marked} marked, {twice} twice, {wrong} wrong"
+                "{call_id}, label {label}: {lost} lost, {marked} marked, {twice} twice, {wrong} \
+                 wrong, {undecryptable} undecryptable"
             ));
         }
     }

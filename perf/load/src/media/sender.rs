@@ -14,12 +14,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use holdfast_srtp::RtpTransform;
 
 use super::plan::{Burst, Cursor, DATAGRAM};
 use super::{LegPlan, PortPair};
-use crate::limits;
 use crate::pattern::{self, StreamStart};
 use crate::stats;
+use crate::{limits, srtp};
 
 /// A leg to send.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct StreamJob {
     pub target: SocketAddr,
     /// When the first slot is due.
     pub start: Instant,
+    /// What protects its packets, where they are encrypted; their sequence numbers wrap then.
+    pub protection: Option<RtpTransform>,
 }
 
 /// What became of a leg.
@@ -69,6 +72,8 @@ struct Leg {
     cursor: Cursor,
     due: Instant,
     report: StreamReport,
+    /// Room for an encrypted packet.
+    protected: Vec<u8>,
 }
 
 impl Sender {
@@ -183,8 +188,13 @@ fn send_all(incoming: &Receiver<StreamJob>, outgoing: &mpsc::Sender<StreamReport
 impl Leg {
     fn new(job: StreamJob) -> Self {
         let key = job.plan.key;
+        let first = match job.protection {
+            None => pattern::stream_start(key),
+            Some(_) => srtp::stream_start(key, job.plan.slots),
+        };
         Self {
-            first: pattern::stream_start(key),
+            first,
+            protected: Vec::new(),
             cursor: Cursor::default(),
             due: job.start,
             report: StreamReport {
@@ -211,11 +221,21 @@ impl Leg {
         let mut datagram = [0; DATAGRAM];
         for packet in burst.into_iter().flatten() {
             self.job.plan.write(self.first, packet, &mut datagram);
+            let datagram: &[u8] = match &self.job.protection {
+                None => &datagram,
+                Some(transform) => {
+                    let number = u32::from(self.first.sequence) + packet.sequence;
+                    transform
+                        .protect(&datagram, number >> 16, &mut self.protected)
+                        .expect("a packet of RTP");
+                    &self.protected
+                }
+            };
             let (socket, target) = (&self.job.ports.rtp, self.job.target);
             // A datagram that found nobody makes the next one fail in its stead: offer that again.
             let sent = socket
-                .send_to(&datagram, target)
-                .or_else(|_| socket.send_to(&datagram, target));
+                .send_to(datagram, target)
+                .or_else(|_| socket.send_to(datagram, target));
             match sent {
                 Ok(_) => self.report.sent += 1,
                 Err(_) => self.report.failed += 1,
