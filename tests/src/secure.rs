@@ -8,6 +8,7 @@ use holdfast_load::agent::Way;
 use holdfast_load::answer::Answer;
 use holdfast_load::tls::Versions;
 use holdfast_load::verify::Published;
+use holdfast_srtp::{Mki, RtpTransform};
 
 use crate::audio::Audio;
 use crate::bodies::sdp_of;
@@ -27,6 +28,7 @@ pub struct Secure {
     pub script: Script,
     /// Where the line receives.
     pub port: u16,
+    way: Way,
 }
 
 impl Secure {
@@ -51,7 +53,16 @@ impl Secure {
             system,
             script,
             port,
+            way,
         }
+    }
+
+    /// The connection is gone with the recorder's signaling: another one.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub fn connect_again(&mut self) {
+        self.script.peer = Peer::over(self.system.sips(), &self.way);
     }
 
     /// Ends the call: its audio, and all that was published.
@@ -92,6 +103,8 @@ pub struct Speaker {
     pub target: (IpAddr, u16),
     /// What protects the packets.
     pub key: Key,
+    /// Names the key in each packet.
+    pub mki: Mki,
     /// Synchronisation source.
     pub ssrc: u32,
 }
@@ -106,6 +119,7 @@ impl Speaker {
             socket: UdpSocket::bind((call.system.host(), 0)).expect("a socket"),
             target: (call.system.host(), call.port),
             key: key.clone(),
+            mki: Mki::default(),
             ssrc: 0x0a0b_0c0d,
         }
     }
@@ -116,13 +130,12 @@ impl Speaker {
     /// # Panics
     /// When the speech is shorter.
     pub fn packet(&self, speech: &[u8], first: u32, index: u32) -> Vec<u8> {
-        let number = first + index;
+        let number = first.wrapping_add(index);
         let payload = &speech[index as usize * 160..][..160];
         let plain = packet(0, number as u16, 9_000 + index * 160, self.ssrc, payload);
         let mut out = Vec::new();
         let roc = number >> 16;
-        self.key
-            .rtp()
+        RtpTransform::new(&self.key.master(), self.mki.clone())
             .protect(&plain, roc, &mut out)
             .expect("a packet");
         out

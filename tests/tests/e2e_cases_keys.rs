@@ -15,8 +15,9 @@ a=fingerprint:sha-256 \
     10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F
 ";
 
-/// A line that can't be had costs itself; a call of nothing else is not acceptable.
-fn is_refused(profile: &str, keys: &str) {
+/// A line that can't be had costs itself; a call of nothing else is not acceptable. Gives what the
+/// manifest says of the line.
+fn is_refused(profile: &str, keys: &str) -> String {
     let system = SYSTEM.system(Options::new);
     let secure = format!("m=audio 40000 {profile} 0\na=label:1\na=sendonly\n{keys}");
     let plain = "m=audio 40002 RTP/AVP 0\na=label:2\na=sendonly\n";
@@ -32,8 +33,11 @@ fn is_refused(profile: &str, keys: &str) {
         "{answer}"
     );
     script.hang_up();
-    let streams = system.published(&script.call_id).manifest.streams;
-    assert_eq!(streams.len(), 1, "the other one is recorded");
+    let manifest = system.published(&script.call_id).manifest;
+    assert_eq!(manifest.streams.len(), 1, "the other one is recorded");
+    let mut warnings = manifest.call.warnings.iter();
+    let reason = warnings.find(|it| it.code == "line_refused");
+    let reason = reason.expect("the reason").text.clone();
 
     let mut script = Script::new(&system);
     let refusal = script.ask(&Ask::invite().sdp(&sdp_of(&system, &secure)));
@@ -43,6 +47,7 @@ fn is_refused(profile: &str, keys: &str) {
         warning.contains("encrypted") || warning.starts_with("302 "),
         "{warning}"
     );
+    reason
 }
 
 /// The keys would be read by whoever reads the signaling.
@@ -55,11 +60,13 @@ fn tc_104_sdes_over_udp() {
 /// Until there is DTLS-SRTP: port 0, and the reason.
 #[test]
 fn tc_107_dtls_srtp() {
-    is_refused("UDP/TLS/RTP/SAVP", FINGERPRINT);
-    is_refused("UDP/TLS/RTP/SAVPF", FINGERPRINT);
+    for profile in ["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"] {
+        let reason = is_refused(profile, FINGERPRINT);
+        assert!(reason.contains("keys by DTLS"), "{reason}");
+    }
 }
 
-/// Keys on a line that is not encrypted are ignored (RFC 4568 section 6).
+/// D-08: keys on a line that is not encrypted are ignored (RFC 4568 section 6).
 #[test]
 fn keys_on_a_line_without_encryption_are_ignored() {
     let system = SYSTEM.system(Options::new);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::bodies::sdp_of;
 use holdfast_e2e::certificates::Authority;
+use holdfast_e2e::http::Request;
 use holdfast_e2e::peer::Peer;
 use holdfast_e2e::rtp::{Report, packet, sender_report};
 use holdfast_e2e::script::{Ask, Script, text_of};
@@ -286,6 +287,10 @@ fn a_stream_whose_counter_is_not_zero_is_found() {
     assert!(holds(&audio, &speech), "{stream:?}");
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// Nothing authenticates: said within 2 s, with the likely cause, and in the manifest.
 #[test]
 fn a_wrong_key_is_told() {
@@ -297,6 +302,12 @@ fn a_wrong_key_is_told() {
         let log = call.system.engine.log();
         log.contains("nothing of an encrypted stream authenticates")
             && log.contains("another key or suite")
+    });
+    // Told by signaling once a second.
+    let metric = "holdfast_srtp_mute_streams_total{shard=\"0\"} 1.0";
+    holdfast_e2e::wait::wait_until("the metric counts it", || {
+        let metrics = Request::get(call.system.http(), "/metrics").send();
+        text(&metrics.body).lines().any(|line| line == metric)
     });
     let (_, published) = call.finish();
     let manifest = &published.manifest;
