@@ -42,6 +42,7 @@ fn scenario(
         codec: Codec::Pcmu,
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
         impairment,
+        is_encrypted: false,
         may_be_forgotten: false,
         proves_dialogs: false,
         is_silent: false,
