@@ -80,6 +80,8 @@ impl Survivors {
         self.lost_max = self.lost_max.max(lost);
         self.unmarked += lost.saturating_sub(marked);
         let refused = |reason| stream.refused.get(reason).copied().unwrap_or_default();
+        // What the engine offers itself again is refused there where it is encrypted, and is a
+        // duplicate where it is not. The sender sends nothing twice.
         let twice = stream.duplicate + refused("srtp_replay");
         let undecryptable = [
             "srtp_authentication",
