@@ -120,6 +120,7 @@ cores = [$6]
 
 [recordings]
 dir = "$2"
+${PUBLISH_THREADS:+publish_threads = $PUBLISH_THREADS}
 TOML
 }
 
