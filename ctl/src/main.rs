@@ -137,7 +137,7 @@ enum CallsCommand {
         id: String,
     },
     /// Call a client and record what it has; waits for its answer. It must have an address of a
-    /// [[peer]] with `callable = true`.
+    /// `[[peer]]` with `callable = true`.
     Record {
         /// Whom: sip:NAME@ADDRESS, with ;transport=tcp or tls where it is not UDP; or sips:…
         uri: String,
@@ -217,7 +217,7 @@ enum RecordingsCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Make one recording of all parts of it, with one timeline: <id>.joined. The parts stay.
+    /// Make one recording of all parts of it, with one timeline: `<id>.joined`. The parts stay.
     Join {
         /// Its id, or the beginning of it.
         id: String,
