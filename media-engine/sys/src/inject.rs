@@ -12,8 +12,9 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::ptr::NonNull;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use crate::mapped::Mapped;
 
 /// Frames of one call of the kernel.
 pub const FRAMES_MAX: usize = 4_096;
@@ -115,8 +116,8 @@ impl Injector {
             pad: 0,
         };
         // SAFETY: data and context have the lengths that are given, and are read before the call returns;
-        // nothing is asked to be written but the words of `run`, which only the kernel's copy has.
-        unsafe { bpf(BPF_PROG_TEST_RUN, &run)? };
+        // nothing is asked to be written but the words of `run`.
+        unsafe { bpf(BPF_PROG_TEST_RUN, run)? };
         Ok(())
     }
 }
@@ -125,7 +126,7 @@ impl Injector {
 #[derive(Debug)]
 struct Frames {
     map: OwnedFd,
-    base: NonNull<u8>,
+    mapped: Mapped,
 }
 
 impl Frames {
@@ -140,41 +141,17 @@ impl Frames {
             flags: BPF_F_MMAPABLE,
         };
         // SAFETY: the attributes have no address.
-        let map = unsafe { bpf(BPF_MAP_CREATE, &create)? };
+        let map = unsafe { bpf(BPF_MAP_CREATE, create)? };
         // SAFETY: a descriptor that the kernel has just made for us alone.
         let map = unsafe { OwnedFd::from_raw_fd(map) };
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the address is the kernel's choice, so nothing that is mapped already is replaced;
-        // the result is checked before it is used.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                Self::SIZE,
-                access,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { map, base })
+        let mapped = Mapped::new(map.as_fd(), Self::SIZE)?;
+        Ok(Self { map, mapped })
     }
 
     fn octets(&mut self) -> &mut [u8] {
         // SAFETY: mapped, of this size, for as long as `self`, and known to nobody else but the program,
         // which runs only within `Injector::run`, when no such slice is left.
-        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), Self::SIZE) }
-    }
-}
-
-impl Drop for Frames {
-    fn drop(&mut self) {
-        // SAFETY: exactly what `new` mapped, and no slice of it outlives `self`.
-        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), Self::SIZE) };
-        debug_assert_eq!(result, 0);
+        unsafe { std::slice::from_raw_parts_mut(self.mapped.base(), Self::SIZE) }
     }
 }
 
@@ -190,7 +167,7 @@ fn load_program(program: &[Instruction]) -> io::Result<OwnedFd> {
     };
     // SAFETY: the instructions are so many as is said, the licence ends with a zero, and both are read
     // before the call returns.
-    let descriptor = unsafe { bpf(BPF_PROG_LOAD, &load)? };
+    let descriptor = unsafe { bpf(BPF_PROG_LOAD, load)? };
     // SAFETY: a descriptor that the kernel has just made for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
@@ -349,20 +326,16 @@ fn address<T>(value: &T) -> u64 {
     std::ptr::from_ref(value) as u64
 }
 
-/// The system call, with the attributes of one command.
+/// The system call, with the attributes of one command; the kernel writes into those of a test run.
 ///
 /// # Safety
 ///
 /// The attributes are those of the command, and each address in them is valid for what the command does
 /// with it.
-unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
-    // The kernel writes back into the attributes of a test run: it gets a copy.
-    let mut copy = std::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: both are `T`, and the one does not overlap the other.
-    unsafe { std::ptr::copy_nonoverlapping(attributes, copy.as_mut_ptr(), 1) };
-    // SAFETY: the attributes are so long as is said; the rest is the caller's promise.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, copy.as_mut_ptr(), size_of::<T>()) };
+unsafe fn bpf<T>(command: libc::c_long, mut attributes: T) -> io::Result<i32> {
+    let size = size_of::<T>();
+    // SAFETY: the attributes are so long as is said, and ours alone; the rest is the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size) };
     match result {
         0.. => Ok(result as i32),
         _ => Err(io::Error::last_os_error()),

@@ -9,6 +9,7 @@ mod ingest;
 #[cfg(feature = "inject")]
 pub mod inject;
 pub mod interfaces;
+mod mapped;
 mod recv_batch;
 mod ring;
 pub mod seqpacket;

@@ -5,13 +5,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
+
+use crate::mapped::Mapped;
 
 /// One block.
 #[derive(Debug)]
@@ -22,15 +23,12 @@ pub struct SharedBlock {
 
 #[derive(Debug)]
 struct Mapping {
-    base: NonNull<u8>,
+    mapped: Mapped,
     block_size: usize,
     count: usize,
 }
 
-// SAFETY: the mapping is memory of the process, not of the thread that made it. Its parts are reached
-// through their blocks alone, each of which has one owner.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
+// SAFETY: its parts are reached through their blocks alone, each of which has one owner.
 unsafe impl Sync for Mapping {}
 
 impl SharedBlock {
@@ -47,9 +45,8 @@ impl SharedBlock {
             &descriptor,
             i64::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?,
         )?;
-        let base = map(descriptor.as_fd(), size)?;
         let mapping = Arc::new(Mapping {
-            base,
+            mapped: Mapped::new(descriptor.as_fd(), size)?,
             block_size,
             count,
         });
@@ -76,13 +73,13 @@ impl SharedBlock {
 
     fn begin(&self) -> *mut u8 {
         let Mapping {
-            base,
+            mapped,
             block_size,
             count,
-        } = *self.mapping;
-        assert!(self.index < count, "a block of this mapping");
+        } = &*self.mapping;
+        assert!(self.index < *count, "a block of this mapping");
         // SAFETY: the index is less than the count, so the sum is within the one mapped object.
-        unsafe { base.as_ptr().add(self.index * block_size) }
+        unsafe { mapped.base().add(self.index * block_size) }
     }
 }
 
@@ -100,34 +97,6 @@ impl AsMut<[u8]> for SharedBlock {
         // SAFETY: as above; the owner is borrowed exclusively, and blocks do not overlap.
         unsafe { std::slice::from_raw_parts_mut(self.begin(), self.mapping.block_size) }
     }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        let size = self.block_size * self.count;
-        // SAFETY: exactly what `map` mapped; the last block is gone, and no slice outlives its block.
-        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), size) };
-        debug_assert_eq!(result, 0);
-    }
-}
-
-fn map(descriptor: BorrowedFd<'_>, size: usize) -> io::Result<NonNull<u8>> {
-    // SAFETY: the address is the kernel's choice, so nothing that is mapped already is replaced; the
-    // result is checked before it is used.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            descriptor.as_raw_fd(),
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 //! process that has it mapped.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -14,18 +13,17 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 
+use crate::mapped::Mapped;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct SharedWords {
-    base: NonNull<AtomicU64>,
+    mapped: Mapped,
     count: usize,
     descriptor: OwnedFd,
 }
 
-// SAFETY: the mapping is memory of the process, not of the thread that made it; it is accessed by
-// atomic operations alone.
-unsafe impl Send for SharedWords {}
-// SAFETY: as above.
+// SAFETY: the memory is accessed by atomic operations alone.
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
@@ -60,10 +58,10 @@ impl SharedWords {
 
     /// The words.
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `base` is the beginning of a mapping of `count` words that lives as long as `self`,
+        // SAFETY: this is the beginning of a mapping of `count` words that lives as long as `self`,
         // is aligned to pages, and cannot be cut off, because the size is sealed. All access, by
         // whichever process, is atomic.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.count) }
+        unsafe { std::slice::from_raw_parts(self.mapped.base().cast(), self.count) }
     }
 
     /// What keeps them alive.
@@ -73,35 +71,12 @@ impl SharedWords {
 
     fn map(descriptor: OwnedFd, count: usize) -> io::Result<Self> {
         assert!(count > 0, "no words need no memory");
-        // SAFETY: the address is the kernel's choice, so nothing that is mapped already is replaced;
-        // the result is checked before it is used.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of_words(count),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                descriptor.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
+        let mapped = Mapped::new(descriptor.as_fd(), size_of_words(count))?;
         Ok(Self {
-            base,
+            mapped,
             count,
             descriptor,
         })
-    }
-}
-
-impl Drop for SharedWords {
-    fn drop(&mut self) {
-        // SAFETY: exactly what `map` mapped, and no slice of it outlives `self`.
-        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), size_of_words(self.count)) };
-        debug_assert_eq!(result, 0);
     }
 }
 

@@ -5,23 +5,19 @@
 //! so no slice is left by then.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::NonNull;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::block::{SEQUENCE_OFFSET, STATUS_KERNEL, STATUS_OFFSET, STATUS_USER};
 use super::geometry::RingGeometry;
+use crate::mapped::Mapped;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    base: NonNull<u8>,
+    mapped: Mapped,
     geometry: RingGeometry,
 }
-
-// SAFETY: the mapping is memory of the process, not of the thread that made it, and `base` is known
-// to this value alone.
-unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps the ring of a packet socket. It stays mapped when the descriptor is closed.
@@ -33,24 +29,8 @@ impl Mapping {
     ///
     /// The socket has no ring of exactly this size.
     pub fn new(socket: BorrowedFd<'_>, geometry: RingGeometry) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the address is the kernel's choice, so nothing that is mapped already is replaced;
-        // the result is checked before it is used.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                geometry.size(),
-                access,
-                libc::MAP_SHARED,
-                socket.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { base, geometry })
+        let mapped = Mapped::new(socket, geometry.size())?;
+        Ok(Self { mapped, geometry })
     }
 
     /// The octets of a block, if the kernel has handed it over.
@@ -90,18 +70,10 @@ impl Mapping {
     fn place(&self, block: usize) -> *mut u8 {
         assert!(block < self.block_count(), "a block of this ring");
         // SAFETY: `block` is less than the count, so the sum is within the one mapped object.
-        unsafe { self.base.as_ptr().add(block * self.block_size()) }
+        unsafe { self.mapped.base().add(block * self.block_size()) }
     }
 
     const fn block_size(&self) -> usize {
         self.geometry.block_size as usize
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: exactly what `new` mapped, and no slice of it outlives `self`.
-        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), self.geometry.size()) };
-        debug_assert_eq!(result, 0);
     }
 }
