@@ -2,7 +2,7 @@
  *
  *   number of the suite (1), key and salt (46, zeros behind), then for each packet: size (2), octets
  */
-#include <srtp2/srtp.h>
+#include "../../media-engine/srtp/tests/libsrtp_suites.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,15 +28,7 @@ int main(int count, char **arguments) {
   memset(&policy, 0, sizeof policy);
   if (srtp_init() != srtp_err_status_ok)
     return 2;
-  switch (file[0]) { /* In the order of SrtpSuite::ALL. */
-  case 0: srtp_crypto_policy_set_aes_gcm_256_16_auth(&policy.rtp); break;
-  case 1: srtp_crypto_policy_set_aes_gcm_128_16_auth(&policy.rtp); break;
-  case 2: srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(&policy.rtp); break;
-  case 3: srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&policy.rtp); break;
-  case 4: srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32(&policy.rtp); break;
-  default: srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32(&policy.rtp); break;
-  }
-  policy.rtcp = policy.rtp;
+  set_suite(&policy, file[0]);
   policy.ssrc.type = ssrc_any_inbound;
   policy.key = file + 1;
   policy.window_size = 256;

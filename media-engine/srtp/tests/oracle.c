@@ -3,7 +3,7 @@
  *   in:  command (1), size (2, little-endian), octets        out: size (2), octets; empty: refused
  *   k: number of the suite, then key and salt      p, P: protect RTP, RTCP      u, U: unprotect them
  */
-#include <srtp2/srtp.h>
+#include "libsrtp_suites.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +15,7 @@ static srtp_t session(uint8_t suite, uint8_t *key, srtp_ssrc_type_t direction) {
   srtp_policy_t policy;
   srtp_t made;
   memset(&policy, 0, sizeof policy);
-  switch (suite) { /* In the order of SrtpSuite::ALL. */
-  case 0: srtp_crypto_policy_set_aes_gcm_256_16_auth(&policy.rtp); break;
-  case 1: srtp_crypto_policy_set_aes_gcm_128_16_auth(&policy.rtp); break;
-  case 2: srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(&policy.rtp); break;
-  case 3: srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&policy.rtp); break;
-  case 4: srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32(&policy.rtp); break;
-  default: srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32(&policy.rtp); break;
-  }
-  policy.rtcp = policy.rtp;
+  set_suite(&policy, suite);
   if (suite == 4)
     srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(&policy.rtcp);
   if (suite > 4)

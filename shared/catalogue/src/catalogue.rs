@@ -68,11 +68,7 @@ impl Catalogue {
     pub fn find(&self, text: &str) -> Result<Entry, CatalogueError> {
         let (id, part) = text.split_once('.').unwrap_or((text, "1"));
         check_id(id).map_err(|_| not_an_id(text))?;
-        let part = match part {
-            "joined" => Some(holdfast_manifest::JOINED),
-            part => part.parse().ok().filter(|&part: &u32| part > 0),
-        };
-        let part = part.ok_or_else(|| not_an_id(text))?;
+        let part = holdfast_manifest::parse_ending(part).ok_or_else(|| not_an_id(text))?;
         let mut found = self.entries(None)?;
         found.retain(|entry| entry.part == part && entry.id.to_string().starts_with(id));
         let text = text.to_owned();

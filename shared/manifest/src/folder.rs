@@ -23,13 +23,20 @@ pub fn folder_name(id: RecordingId, part: u32) -> String {
 /// The recording and the part that a folder of this name holds; `None` where it is no such name.
 pub fn parse_folder_name(name: &str) -> Option<(RecordingId, u32)> {
     let (id, part) = match name.split_once('.') {
-        Some((id, JOINED_ENDING)) => (id, JOINED),
-        Some((id, part)) => (id, part.parse().ok()?),
+        Some((id, ending)) => (id, parse_ending(ending)?),
         None => (name, 1),
     };
     let id = id.parse().ok()?;
     // Each part has one name: no sign, no leading zero, no ".1".
     (folder_name(id, part) == name).then_some((id, part))
+}
+
+/// The part that a name's ending behind its dot says, [`JOINED`] among them; `None` where it says none.
+pub fn parse_ending(ending: &str) -> Option<u32> {
+    match ending {
+        JOINED_ENDING => Some(JOINED),
+        number => number.parse().ok().filter(|&part| part != JOINED),
+    }
 }
 
 const JOINED_ENDING: &str = "joined";

@@ -14,7 +14,7 @@ pub use call::{
     Call, Channel, Correlation, Extension, FormerDialog, Group, Interval, MetadataDocument,
     Participant, Pause, PausedBy, Presence, Session, SipDialog, Warning,
 };
-pub use folder::{JOINED, folder_name, parse_folder_name};
+pub use folder::{JOINED, folder_name, parse_ending, parse_folder_name};
 pub use stream::{
     Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind, SsrcSeen, Stream,
 };
