@@ -71,7 +71,6 @@ impl Recorder {
             return;
         };
         call.timer = timer;
-        call.heard = now.mono;
         call.asking.forget_refresh();
         self.deadlines.stop(id, Timer::Refresh);
         self.deadlines.stop(id, Timer::Expiry);

@@ -12,9 +12,14 @@ use crate::world::World;
 const CHECK: u64 = 900;
 
 fn watching() -> World {
+    watching_for(4 * CHECK)
+}
+
+/// Gives up whoever says nothing for so many seconds.
+fn watching_for(timeout: u64) -> World {
     World::with(RecorderConfig {
         session_check_interval: Duration::from_secs(CHECK),
-        session_timeout: Duration::from_secs(4 * CHECK),
+        session_timeout: Duration::from_secs(timeout),
         when_store_away: Some(WhenStoreAway::Accept),
         ..RecorderConfig::default()
     })
@@ -93,6 +98,20 @@ fn a_peer_that_is_not_there_is_given_up_after_the_timeout() {
             "{warnings:?}"
         );
     }
+}
+
+/// However short the timeout is: silence alone is no answer.
+#[test]
+fn nobody_is_given_up_who_was_not_asked() {
+    let mut world = watching_for(CHECK);
+    world.call("quiet");
+    world.pass_secs(CHECK);
+    assert_eq!(world.calls(), 1);
+    let question = world.take_requests().remove(0);
+    assert!(question.text.starts_with("OPTIONS "));
+    world.receive(reply(&question.text, 200, "").as_bytes());
+    world.pass_secs(CHECK - 1);
+    assert_eq!(world.calls(), 1);
 }
 
 #[test]
