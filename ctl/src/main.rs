@@ -10,7 +10,6 @@ mod config;
 mod doctor;
 mod error;
 mod export;
-mod fingerprint;
 mod join;
 mod latency;
 mod list;

@@ -6,16 +6,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use holdfast_manifest::Manifest;
 use serde_json::{Value, json};
 
 use crate::Verdict;
 use crate::error::{self, CommandError};
-use crate::fingerprint::fingerprint;
 use crate::text::printable;
-use holdfast_catalogue::{Catalogue, Entry, read_error};
+use holdfast_catalogue::{Catalogue, Entry, fingerprint, is_within, read_error};
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,15 +142,10 @@ fn compare_parts(
 }
 
 fn compare(folder: &Path, file: &holdfast_manifest::File) -> Finding {
-    let name = Path::new(&file.name);
-    if !name
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)))
-        || file.name.is_empty()
-    {
+    if !is_within(&file.name) {
         return Finding::NameOutside;
     }
-    let path = folder.join(name);
+    let path = folder.join(&file.name);
     let opened = fs::symlink_metadata(&path).and_then(|metadata| match metadata.is_file() {
         true => File::open(&path),
         false => Err(io::Error::other("not a plain file")),

@@ -8,11 +8,12 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use holdfast_catalogue::hex;
 use holdfast_rtp::g711::{ALAW_TO_LINEAR, ULAW_TO_LINEAR};
 use holdfast_track::wav::{SAMPLE_RATE, SampleFormat, WavHeader};
 use sha2::{Digest, Sha256};
 
-use crate::parts::{AUDIO_FILE, Part, hex};
+use crate::parts::{AUDIO_FILE, Part};
 use crate::timeline::{Piece, Source, Timeline};
 use crate::{JoinError, disk};
 
@@ -111,7 +112,7 @@ impl Audio {
         Ok(Some(holdfast_manifest::File {
             name: AUDIO_FILE.to_owned(),
             bytes: out.size,
-            sha256: hex(out.hash),
+            sha256: hex(&out.hash.finalize()),
         }))
     }
 

@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use holdfast_catalogue::fingerprint;
 use holdfast_manifest::{FILE_NAME, JOINED, Manifest, MetadataDocument, folder_name};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::merge::document_name;
-use crate::parts::{DOCUMENTS, Part, fingerprint};
+use crate::parts::{DOCUMENTS, Part};
 use crate::{JoinError, disk};
 
 /// Where it belongs.

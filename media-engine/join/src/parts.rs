@@ -1,15 +1,12 @@
 //! The parts of a recording: found, and held against their manifests.
 
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdfast_catalogue::{Catalogue, Entry, parse_day};
+use holdfast_catalogue::{Catalogue, Entry, fingerprint, is_within, parse_day};
 use holdfast_manifest::{JOINED, Manifest};
 use holdfast_units::{RecordingId, WallTime};
-use sha2::{Digest, Sha256};
 
 use crate::{JoinError, disk};
 
@@ -85,10 +82,6 @@ impl Part {
     /// Compares what is needed of it, audio and documents, with what the manifest says.
     pub(crate) fn verify(&self) -> Result<(), JoinError> {
         let is_needed = |name: &str| name == AUDIO_FILE || name.starts_with(DOCUMENTS);
-        let is_within = |name: &str| {
-            let mut parts = Path::new(name).components();
-            parts.all(|part| matches!(part, Component::Normal(_)))
-        };
         for file in self.manifest.files.iter().filter(|it| is_needed(&it.name)) {
             let path = self.path.join(&file.name);
             if !is_within(&file.name) {
@@ -104,36 +97,8 @@ impl Part {
     }
 }
 
-/// Size and SHA-256 of all that a reader has, as the manifest writes them.
-pub(crate) fn fingerprint(mut reader: impl Read) -> io::Result<(u64, String)> {
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_SIZE];
-    let mut size = 0;
-    loop {
-        let count = match reader.read(&mut piece) {
-            Ok(0) => return Ok((size, hex(hash))),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hash.update(&piece[..count]);
-        size += count as u64;
-    }
-}
-
-/// The digest as 64 lower-case hex digits.
-pub(crate) fn hex(hash: Sha256) -> String {
-    let mut text = String::new();
-    for octet in hash.finalize() {
-        // A String takes all.
-        let _ = write!(text, "{octet:02x}");
-    }
-    text
-}
-
 /// The audio of a recording, within its folder.
 pub(crate) const AUDIO_FILE: &str = "audio.wav";
 /// What the names of its metadata documents begin with.
 pub(crate) const DOCUMENTS: &str = "metadata/";
-const PIECE_SIZE: usize = 256 << 10;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

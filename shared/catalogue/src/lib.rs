@@ -7,9 +7,11 @@
 mod catalogue;
 mod day;
 mod error;
+mod fingerprint;
 mod search;
 
 pub use catalogue::{Catalogue, Entry, check_id, read_error};
 pub use day::{Day, parse_day};
 pub use error::CatalogueError;
+pub use fingerprint::{fingerprint, hex, is_within};
 pub use search::{Found, Query};
