@@ -39,7 +39,7 @@ enum Audio {
 }
 
 fn measure(entry: &Entry) -> Audio {
-    let file = match File::open(entry.path.join("audio.wav")) {
+    let file = match File::open(entry.path.join(holdfast_manifest::AUDIO_FILE)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Audio::Absent,
         Err(error) => return Audio::Unreadable(error.to_string()),

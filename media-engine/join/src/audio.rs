@@ -9,11 +9,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use holdfast_catalogue::hex;
+use holdfast_manifest::AUDIO_FILE;
 use holdfast_rtp::g711::{ALAW_TO_LINEAR, ULAW_TO_LINEAR};
 use holdfast_track::wav::{SAMPLE_RATE, SampleFormat, WavHeader};
 use sha2::{Digest, Sha256};
 
-use crate::parts::{AUDIO_FILE, Part};
+use crate::parts::Part;
 use crate::timeline::{Piece, Source, Timeline};
 use crate::{JoinError, disk};
 

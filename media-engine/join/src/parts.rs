@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_catalogue::{Catalogue, Entry, fingerprint, is_within, parse_day};
-use holdfast_manifest::{JOINED, Manifest};
+use holdfast_manifest::{AUDIO_FILE, JOINED, Manifest};
 use holdfast_units::{RecordingId, WallTime};
 
 use crate::{JoinError, disk};
@@ -97,8 +97,6 @@ impl Part {
     }
 }
 
-/// The audio of a recording, within its folder.
-pub(crate) const AUDIO_FILE: &str = "audio.wav";
 /// What the names of its metadata documents begin with.
 pub(crate) const DOCUMENTS: &str = "metadata/";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

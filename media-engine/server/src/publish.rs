@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_control::{Life, Recording};
-use holdfast_manifest::{Call, Manifest, Warning};
+use holdfast_manifest::{AUDIO_FILE, Call, Manifest, Warning};
 use holdfast_rtp::PayloadMap;
 use holdfast_settings::{KeepPackets, Recordings, WhenCritical};
 use holdfast_shard::{Published, ReadSavedError, SavedRecording};
@@ -40,8 +40,6 @@ use crate::troubles::Troubles;
 
 use audio_file::AudioFile;
 use files::{disk, hashed, hex, link, remove, sorted_names, sync};
-
-const AUDIO_FILE: &str = "audio.wav";
 
 /// Folder of the tracks that are kept.
 const STREAMS: &str = "streams";

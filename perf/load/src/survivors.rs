@@ -48,7 +48,7 @@ impl Survivors {
     }
 
     fn add(&mut self, published: &Published, truth: &CallTruth) {
-        let path = published.folder.join("audio.wav");
+        let path = published.folder.join(holdfast_manifest::AUDIO_FILE);
         let wav = match Wav::open(&path) {
             Ok(wav) => wav,
             Err(error) => return self.complain(format!("{}: {error}", path.display())),

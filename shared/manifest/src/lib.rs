@@ -28,6 +28,9 @@ pub const FORMAT: u32 = 1;
 /// Name of the manifest in the folder of a recording.
 pub const FILE_NAME: &str = "recording.json";
 
+/// Name of the audio there.
+pub const AUDIO_FILE: &str = "audio.wav";
+
 /// All that `recording.json` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -1,6 +1,6 @@
 //! One published recording against the call it should hold.
 
-use holdfast_manifest::{EndReason, GapCause, Stream};
+use holdfast_manifest::{AUDIO_FILE, EndReason, GapCause, Stream};
 
 use super::channel::{ChannelVerdict, check_channel};
 use super::library::Published;
@@ -171,6 +171,3 @@ fn check_stream(stream: &Stream, channel: usize, leg: &LegTruth, problems: &mut 
         }
     }
 }
-
-/// Name of the audio in the folder of a recording.
-const AUDIO_FILE: &str = "audio.wav";
