@@ -67,13 +67,18 @@ demo: build $(call STAMP,demo)
 	@BIN_DIR=$(BIN_DIR) CONFIG=$(CONFIG) perf/demo/run
 
 # The tests of the running system start the binaries, so these are built first.
+# What the compiler wrote goes to the disk before they run: they wait for it at each answer.
 test: $(call STAMP,build) $(call STAMP,test)
 	cargo build --workspace --bins $(CARGO_FLAGS)
+	cargo test --workspace --no-run $(CARGO_FLAGS)
+	sync
 	cargo test --workspace $(CARGO_FLAGS)
 
 # Test files of the running system are named e2e_*.rs, wherever they stand.
 test-e2e: $(call STAMP,build) $(call STAMP,test)
 	cargo build --workspace --bins $(CARGO_FLAGS)
+	cargo test --workspace --test 'e2e_*' --no-run $(CARGO_FLAGS)
+	sync
 	cargo test --workspace --test 'e2e_*' $(CARGO_FLAGS)
 
 # The tool is built once, beside what else is built; its profiles need the toolchain's own LLVM.

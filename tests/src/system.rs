@@ -170,13 +170,12 @@ impl Options {
         config
     }
 
-    /// The table of HTTP: on the loopback, unless the test says otherwise.
-    fn http(&self, slot: &PortSlot) -> String {
-        let is_said =
-            |(table, line): &(&str, String)| *table == "http" && line.starts_with("listen");
+    /// A line of a table, unless the test has one with the same key.
+    fn unless_said(&self, table: &str, key: &str, value: &str) -> String {
+        let is_said = |(of, line): &(&str, String)| *of == table && line.starts_with(key);
         match self.lines.iter().any(is_said) {
             true => String::new(),
-            false => format!("listen = \"127.0.0.1:{}\"\n", slot.http()),
+            false => format!("{key} = \"{value}\"\n"),
         }
     }
 
@@ -187,6 +186,11 @@ impl Options {
         let sips = SocketAddr::new(self.host, slot.sips());
         let tls = self.is_tls.then(|| format!(", \"tls:{sips}\""));
         let tls = tls.unwrap_or_default();
+        let http = self.unless_said("http", "listen", &format!("127.0.0.1:{}", slot.http()));
+        // The disk of a machine that was just built on may take seconds for a sync, and most tests are
+        // about something else.
+        let engine_answer = self.unless_said("sip", "engine_answer_timeout", "20 s");
+        let store_answer = self.unless_said("store", "answer_timeout", "20 s");
         let ingest = if self.is_ring { "packet-ring" } else { "udp" };
         let tables = [
             (
@@ -200,12 +204,12 @@ impl Options {
             ),
             (
                 "sip",
-                format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"{tls}]\n"),
+                format!("listen = [\"udp:{sip}\", \"tcp:{sip}\"{tls}]\n{engine_answer}"),
             ),
             ("tls", String::new()),
             ("access", String::new()),
             ("digest", String::new()),
-            ("store", String::new()),
+            ("store", store_answer),
             (
                 "media",
                 format!("ingest = \"{ingest}\"\nports = \"{first}-{last}\"\n"),
@@ -213,7 +217,7 @@ impl Options {
             ("srtp", String::new()),
             ("journal", "segment_size = \"4 MiB\"\n".to_owned()),
             ("recordings", format!("dir = \"{root}/recordings\"\n")),
-            ("http", self.http(slot)),
+            ("http", http),
             ("lifecycle", String::new()),
             ("log", String::new()),
         ];

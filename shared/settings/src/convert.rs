@@ -159,6 +159,16 @@ fn sip(checker: &mut Checker<'_>, raw: &RawSip) -> Sip {
             &raw.session_timeout,
             &limits::SESSION_TIMEOUT,
         ),
+        engine_answer_timeout: checker.duration(
+            "sip.engine_answer_timeout",
+            &raw.engine_answer_timeout,
+            &limits::ANSWER,
+        ),
+        callee_answer_timeout: checker.duration(
+            "sip.callee_answer_timeout",
+            &raw.callee_answer_timeout,
+            &limits::CALLEE_ANSWER,
+        ),
         retry_after: checker.seconds("sip.retry_after", &raw.retry_after, &limits::RETRY_AFTER),
         limits: sip_limits::sip_limits(checker, raw),
         require_sips: raw.require_sips,

@@ -79,6 +79,10 @@ pub const HOST_NAME_LENGTH_MAX: usize = 253;
 pub const WORD_LENGTH_MAX: usize = 64;
 /// Validity of a Digest nonce.
 pub const NONCE_LIFETIME: RangeInclusive<Duration> = seconds(10)..=seconds(86_400);
+/// How long the media engine, or the store, may take to answer.
+pub const ANSWER: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(30);
+/// How long whoever we call may take to accept.
+pub const CALLEE_ANSWER: RangeInclusive<Duration> = seconds(5)..=seconds(180);
 /// Value of Retry-After with a 503.
 pub const RETRY_AFTER: RangeInclusive<Duration> = seconds(1)..=seconds(3_600);
 /// Characters of the Server header.

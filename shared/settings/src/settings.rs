@@ -115,6 +115,11 @@ pub struct Sip {
     pub session_check_interval: Duration,
     /// A call whose peer answers nothing ends when it was silent for so long.
     pub session_timeout: Duration,
+    /// How long the media engine may take to put a change of a recording into force before the request
+    /// that waits for it is refused.
+    pub engine_answer_timeout: Duration,
+    /// How long whoever we call may take to accept before the call is withdrawn.
+    pub callee_answer_timeout: Duration,
     /// Retry-After with a 503; whole seconds.
     pub retry_after: Duration,
     /// What messages and connections may cost.

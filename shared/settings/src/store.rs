@@ -17,6 +17,7 @@ pub(crate) struct RawStore {
     pub kind: String,
     pub path: String,
     pub when_away: String,
+    pub answer_timeout: String,
     pub servers: Vec<String>,
     pub mode: String,
     pub master: String,
@@ -35,6 +36,7 @@ impl Default for RawStore {
             kind: "sqlite".to_owned(),
             path: "auto".to_owned(),
             when_away: "accept".to_owned(),
+            answer_timeout: "2 s".to_owned(),
             servers: vec!["127.0.0.1:6379".to_owned()],
             mode: "standalone".to_owned(),
             master: "holdfast".to_owned(),
@@ -58,6 +60,8 @@ pub struct Store {
     pub path: PathBuf,
     /// What new calls get while it does not save.
     pub when_away: WhenAway,
+    /// How long it may take to save a change before it is taken for away.
+    pub answer_timeout: Duration,
     /// What [`StoreKind::Redis`] needs.
     pub redis: Redis,
 }
@@ -132,6 +136,11 @@ pub(crate) fn store(checker: &mut Checker<'_>, raw: &RawStore, state_dir: &Path)
             state_dir.join("dialogs.sqlite")
         }),
         when_away: checker.choice("store.when_away", &raw.when_away, &when_away),
+        answer_timeout: checker.duration(
+            "store.answer_timeout",
+            &raw.answer_timeout,
+            &limits::ANSWER,
+        ),
         redis: redis(checker, raw),
     }
 }

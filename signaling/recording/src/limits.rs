@@ -40,13 +40,6 @@ pub const TIMES_MAX: usize = 8;
 const _: () = assert!(SDP_LINES_MAX >= 16 * MEDIA_LINES_MAX);
 const _: () = assert!(SDP_LINE_BYTES_MAX * 4 <= SDP_BYTES_MAX);
 
-/// How long the media engine may take to put a change of a recording into force before the request
-/// that waits for it is refused.
-pub const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(2);
-
-/// How long whoever we call may take to accept before the call is withdrawn.
-pub const CALLEE_ANSWER_MAX: Duration = Duration::from_secs(60);
-
 /// INVITEs at a time whose dialog is looked for among those of other nodes.
 pub const SEARCHES_MAX: usize = 1_024;
 
@@ -55,9 +48,6 @@ pub const CUT_OFF_RETRY: Duration = Duration::from_secs(5);
 
 /// How long the ports of a replaced dialog stay open after its BYE is answered.
 pub const REPLACED_LINGER: Duration = Duration::from_millis(500);
-
-/// How long the store may take to save the state of a call before it is taken for away.
-pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// A session that expired while nobody listened goes on for as long after a restart as a peer repeats
 /// its refresh (RFC 3261 timer F).

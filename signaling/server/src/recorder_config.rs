@@ -69,6 +69,9 @@ pub fn of(
         session_expires_min: sip.session_expires_min,
         session_check_interval: sip.session_check_interval,
         session_timeout: sip.session_timeout,
+        engine_answer_timeout: sip.engine_answer_timeout,
+        callee_answer_timeout: sip.callee_answer_timeout,
+        store_answer_timeout: settings.store.answer_timeout,
         metadata_bytes_max: count(bounds.metadata_size_max),
         media_address: match settings.media.address {
             MediaAddress::Auto => None,

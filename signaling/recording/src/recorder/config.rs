@@ -58,6 +58,13 @@ pub struct RecorderConfig {
     pub session_check_interval: Duration,
     /// A call whose peer answers nothing is ended when it has said nothing for so long.
     pub session_timeout: Duration,
+    /// How long the media engine may take to put a change of a recording into force before the request
+    /// that waits for it is refused.
+    pub engine_answer_timeout: Duration,
+    /// How long whoever we call may take to accept before the call is withdrawn.
+    pub callee_answer_timeout: Duration,
+    /// How long the store may take to save the state of a call before it is taken for away.
+    pub store_answer_timeout: Duration,
     /// Octets of a metadata document that are read; a longer one is kept and not read.
     pub metadata_bytes_max: usize,
     /// Address that session descriptions name; `None`: the one that the INVITE came to.
@@ -98,6 +105,9 @@ impl Default for RecorderConfig {
             session_expires_min: Duration::from_secs(90),
             session_check_interval: Duration::ZERO,
             session_timeout: Duration::from_secs(60 * 60),
+            engine_answer_timeout: Duration::from_secs(2),
+            callee_answer_timeout: Duration::from_secs(60),
+            store_answer_timeout: Duration::from_secs(2),
             metadata_bytes_max: 128 * 1024,
             media_address: None,
             port_quarantine: Duration::from_secs(5),

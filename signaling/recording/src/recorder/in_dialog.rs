@@ -15,7 +15,7 @@ use super::output::{Notice, RefusedBecause};
 use super::proposal::Proposal;
 use super::session_timer::SessionTimer;
 use super::{Now, Recorder, Refusal};
-use crate::limits::{ENGINE_ANSWER_MAX, HEADER_CHARS_KEPT_MAX, REASONS_MAX};
+use crate::limits::{HEADER_CHARS_KEPT_MAX, REASONS_MAX};
 use crate::sdp::SessionDescription;
 
 impl Recorder {
@@ -135,8 +135,11 @@ impl Recorder {
         }
         call.stage = Stage::Up(Some(Box::new(exchange)));
         call.sync.is_dirty = true;
-        self.deadlines
-            .set(id, Timer::Engine, now.mono + ENGINE_ANSWER_MAX);
+        self.deadlines.set(
+            id,
+            Timer::Engine,
+            now.mono + self.config.engine_answer_timeout,
+        );
         self.push(id);
     }
 

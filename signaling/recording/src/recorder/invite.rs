@@ -26,7 +26,6 @@ use super::replaces::SameSession;
 use super::session_timer::SessionTimer;
 use super::words::Word;
 use super::{Now, Recorder, Refusal, Stopping, describe};
-use crate::limits::ENGINE_ANSWER_MAX;
 use crate::offer::{self, KeySeed, LocalPorts, Origin, Policy, Session, SrtpPolicy};
 
 impl Recorder {
@@ -300,8 +299,11 @@ impl Recorder {
         if let Some(tx) = tx {
             self.call_by_tx.insert(tx, id);
         }
-        self.deadlines
-            .set(id, Timer::Engine, now.mono + ENGINE_ANSWER_MAX);
+        self.deadlines.set(
+            id,
+            Timer::Engine,
+            now.mono + self.config.engine_answer_timeout,
+        );
         self.push(id);
     }
 

@@ -21,9 +21,9 @@ use super::call::{Call, Stage};
 use super::deadlines::Timer;
 use super::output::{Notice, Output, RefusedBecause};
 use super::saved::{self, RestoreError, SavedCall};
-use super::{Now, Recorder};
+use super::{Now, Recorder, RecorderConfig};
 use crate::admission::Sender;
-use crate::limits::{RESTORED_GRACE, STORE_ANSWER_MAX};
+use crate::limits::RESTORED_GRACE;
 
 /// What becomes of new calls while the store is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Saving {
 #[derive(Debug)]
 pub(super) struct Keeping {
     when_away: Option<WhenStoreAway>,
+    /// How long the store may take before it is taken for away.
+    answer_timeout: Duration,
     is_away: bool,
     /// Calls of which something changed or is to be sent.
     touched: BTreeSet<RecordingId>,
@@ -79,9 +81,10 @@ struct Waiting {
 }
 
 impl Keeping {
-    pub(super) const fn new(when_away: Option<WhenStoreAway>) -> Self {
+    pub(super) const fn new(config: &RecorderConfig) -> Self {
         Self {
-            when_away,
+            when_away: config.when_store_away,
+            answer_timeout: config.store_answer_timeout,
             is_away: false,
             touched: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -141,7 +144,7 @@ impl Keeping {
     /// When the store should have answered.
     pub(super) fn poll_timeout(&self) -> Option<MonoTime> {
         let oldest = self.waiting.front().filter(|_| !self.is_away);
-        oldest.map(|waiting| waiting.since + STORE_ANSWER_MAX)
+        oldest.map(|waiting| waiting.since + self.answer_timeout)
     }
 }
 

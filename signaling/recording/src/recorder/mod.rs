@@ -164,7 +164,7 @@ impl Recorder {
             call_by_tx: BTreeMap::new(),
             orphans: BTreeMap::new(),
             deadlines: Deadlines::default(),
-            keeping: Keeping::new(config.when_store_away),
+            keeping: Keeping::new(&config),
             searches: Searches::default(),
             stream_ids: StreamIds::new(started, u16::from_le_bytes([a, b])),
             // As RFC 8866 §5.2 suggests: seconds since 1900.

@@ -29,7 +29,6 @@ use super::output::{Notice, Output, RefusedBecause};
 use super::session_timer::SessionTimer;
 use super::{Now, Recorder};
 use crate::admission::Sender;
-use crate::limits::CALLEE_ANSWER_MAX;
 use crate::offer::Session;
 
 /// Whom to call, as an operator names it.
@@ -133,8 +132,11 @@ impl Recorder {
         };
         let id = order.id;
         self.place(now, order)?;
-        self.deadlines
-            .set(id, Timer::Callee, now.mono + CALLEE_ANSWER_MAX);
+        self.deadlines.set(
+            id,
+            Timer::Callee,
+            now.mono + self.config.callee_answer_timeout,
+        );
         self.drain(now);
         Ok(id)
     }
@@ -200,9 +202,11 @@ impl Recorder {
                     ..outgoing.order
                 };
                 match self.place(now, again) {
-                    Ok(()) => self
-                        .deadlines
-                        .set(id, Timer::Callee, now.mono + CALLEE_ANSWER_MAX),
+                    Ok(()) => self.deadlines.set(
+                        id,
+                        Timer::Callee,
+                        now.mono + self.config.callee_answer_timeout,
+                    ),
                     Err(reason) => self.report(id, Err(reason)),
                 }
             }

@@ -29,7 +29,7 @@ use super::output::{Notice, RefusedBecause};
 use super::session_timer::SessionTimer;
 use super::{Now, Recorder, RecorderConfig, Refusal};
 use crate::admission::Sender;
-use crate::limits::{ENGINE_ANSWER_MAX, REPLACED_LINGER};
+use crate::limits::REPLACED_LINGER;
 
 /// What a call becomes when its dialog is replaced.
 #[derive(Debug)]
@@ -217,8 +217,11 @@ impl Recorder {
             call.stage = Stage::Up(Some(Box::new(exchange)));
             call.sync.is_dirty = true;
         }
-        self.deadlines
-            .set(id, Timer::Engine, now.mono + ENGINE_ANSWER_MAX);
+        self.deadlines.set(
+            id,
+            Timer::Engine,
+            now.mono + self.config.engine_answer_timeout,
+        );
         self.push(id);
         Ok(())
     }
