@@ -116,6 +116,7 @@ max_calls = ${MAX_CALLS:-2000}
 [media]
 ingest = "${INGEST:-udp}"
 ports = "$5"
+${COMMIT_MS:+commit_interval = "$COMMIT_MS ms"}
 cores = [$6]
 
 [recordings]
@@ -153,4 +154,64 @@ stop_server() {
     stop_process "${media_pid:-}"
     signaling_pid=
     media_pid=
+}
+
+# One of the counters that SIPp prints last, from $work/sipp.out.
+counted() { # LABEL
+    awk -F'|' -v label="$1" '$1 ~ label { value = $3 } END { print value + 0 }' "$work/sipp.out"
+}
+
+# Of the times in $work/invite.ms, which are sorted.
+quantile() { # OF_1000
+    awk -v part="$1" '{ value[NR] = $1 } END {
+        at = int(NR * part / 1000); if (at * 1000 < NR * part) at++; print NR ? value[at] : "none" }' \
+        "$work/invite.ms"
+}
+
+# Frames are injected by calls that wait for RCU: that is to be quick until restore_rcu.
+expedite_rcu() {
+    rcu_expedited=$(cat /sys/kernel/rcu_expedited)
+    echo 1 2>/dev/null >/sys/kernel/rcu_expedited || say "frames come at a small rate: rcu_expedited is not ours"
+}
+
+restore_rcu() {
+    [ -z "${rcu_expedited:-}" ] || echo "$rcu_expedited" 2>/dev/null >/sys/kernel/rcu_expedited || true
+}
+
+# Sets results to a new folder for NAME, which says what machine it is.
+begin_results() { # NAME
+    work=${WORK_DIR:-$perf_dir/runs/tmp}
+    mkdir -p "$work"
+    results=$perf_dir/runs/$(date +%F)-$(uname -n)/$1/$(date +%H%M%S)
+    mkdir -p "$results"
+    describe_machine >"$results/machine.txt"
+}
+
+# One measurement by perf/ingest/run: so many calls with the ring, or with NAME=srtp encrypted. Prints its line;
+# fails where something was lost. Its raw results are kept where its own are.
+ingest() { # CALLS NAME
+    local srtp=0 lines field
+    [ "$2" = ring ] || srtp=1
+    # It has plain and encrypted in one run.
+    lines=$(BIN_DIR=$bin_dir CALLS=$1 FEW_CALLS=0 UDP_CALLS=0 RTPENGINE_CALLS=0 SRTP=$srtp \
+        PUBLISHED_NS_MAX=0 GROWTH_MAX=0 SRTP_MORE_NS_MAX=0 "$perf_dir/ingest/run") || true
+    field=1
+    [ "$srtp" = 0 ] || field=2
+    grep '^calls=' <<<"$lines" | sed -n "${field}p"
+    grep -q 'lossless=1' <<<"$lines"
+}
+
+# A figure of a line.
+of_line() { # LINE KEY
+    sed -n "s/.*\b$2=\([0-9.]*\).*/\1/p" <<<"$1"
+}
+
+# Draws an SVG of a file with columns, where there is gnuplot.
+plot() { # FILE.svg GNUPLOT-COMMANDS
+    if ! command -v gnuplot >/dev/null; then
+        say "not drawn: ${1##*/} (apt-get install gnuplot-nox)"
+        return 0
+    fi
+    gnuplot -e "set terminal svg size 800,500; set output '$1'; set grid; set key left top; $2" ||
+        say "not drawn: ${1##*/}"
 }

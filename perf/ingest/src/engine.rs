@@ -119,6 +119,7 @@ impl Engine {
                 let key = LegKey { call, leg };
                 targets.push(Target {
                     key,
+                    from: None,
                     protection: node_keys.map(|_| srtp::transform(key)),
                     to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, stream.rtp_port),
                 });

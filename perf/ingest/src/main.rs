@@ -7,17 +7,20 @@ mod engine;
 mod road;
 mod rtpengine;
 mod sender;
+mod signalled;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use holdfast_control::Stage;
-use holdfast_load::audit::audit;
+use holdfast_load::audit::{Auditor, LOOK_INTERVAL, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::LegKey;
@@ -35,7 +38,7 @@ use crate::sender::{PACKET_SIZE, PACKET_TIME, Target};
 #[command(version)]
 struct Arguments {
     /// The engine's control socket; no signaling process may use it meanwhile.
-    #[arg(long, required_unless_present = "rtpengine")]
+    #[arg(long, required_unless_present_any = ["rtpengine", "sipp_log"])]
     control: Option<PathBuf>,
     /// Instead of an engine: rtpengine's control port, HOST:PORT.
     #[arg(long, requires = "pcaps", conflicts_with_all = ["control", "verify"])]
@@ -43,11 +46,22 @@ struct Arguments {
     /// Folder of rtpengine's pcap files.
     #[arg(long)]
     pcaps: Option<PathBuf>,
+    /// Instead of an engine alone: calls that SIPp places at a whole server. This is the log that
+    /// SIPp writes for perf/steady/run; each call's packets leave, as frames, from the ports that it offered
+    /// to those that were answered.
+    #[arg(long, requires = "verify", conflicts_with_all = ["control", "rtpengine", "srtp"])]
+    sipp_log: Option<PathBuf>,
+    /// With --sipp-log: how many of the calls are up at once.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    up: u32,
+    /// With --sipp-log: removes each recording that is as it was sent.
+    #[arg(long)]
+    remove: bool,
     /// The process that is measured.
     #[arg(long)]
     pid: u32,
     /// Calls; each has two streams of 50 packets a second.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=999_999))]
     calls: u32,
     /// How long they are, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
@@ -81,9 +95,12 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match (&arguments.control, arguments.rtpengine) {
-        (_, Some(control)) => load_rtpengine(&arguments, control),
-        (control, None) => load_engine(&arguments, control.as_deref().unwrap_or(Path::new(""))),
+    let result = match (&arguments.control, arguments.rtpengine, &arguments.sipp_log) {
+        (_, _, Some(log)) => load_server(&arguments, log),
+        (_, Some(control), None) => load_rtpengine(&arguments, control),
+        (control, None, None) => {
+            load_engine(&arguments, control.as_deref().unwrap_or(Path::new("")))
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -112,6 +129,7 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
     let mut road = Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?);
     // What it forwards is for nobody here.
     let sink = UdpSocket::bind(("127.0.0.1", 0))?;
+    let memory_before = memory_kib(pid, "RssAnon")?;
     let mut rtpengine = Rtpengine::connect(control)?;
     let targets = rtpengine.begin(calls, sink.local_addr()?)?;
     let (count, total) = packets(&targets, seconds);
@@ -119,16 +137,19 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
     let sent = sender::send(&mut road, &targets, count, arguments.ramp(), |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
+    let memory_full = memory_kib(pid, "RssAnon")?;
     rtpengine.end()?;
     // Its files are written by threads of their own.
-    std::thread::sleep(Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(2));
     let used = ThreadTimes::of(pid)?.since(&begun).total();
     let recorded =
         rtpengine::recorded_packets(arguments.pcaps.as_deref().unwrap_or(Path::new("")))?;
     println!(
         "calls={calls} seconds={seconds} packets_sent={total} packets_recorded={recorded} \
-         published_ns_per_packet={} rate_per_s={:.0} send_late_max_ms={:.1}",
+         published_ns_per_packet={} memory_per_stream_kib={} rate_per_s={:.0} \
+         send_late_max_ms={:.1}",
         used.as_nanos() as u64 / recorded.max(1),
+        memory_full.saturating_sub(memory_before) / targets.len() as u64,
         total as f64 / sent.took.as_secs_f64(),
         sent.late_max.as_secs_f64() * 1_000.0,
     );
@@ -231,6 +252,73 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     }
     println!("{line}");
     Ok(is_right)
+}
+
+/// Sends the media of calls that SIPp places, and checks their recordings meanwhile.
+fn load_server(arguments: &Arguments, log: &Path) -> Result<bool, Box<dyn Error>> {
+    let &Arguments {
+        pid,
+        calls,
+        seconds,
+        up,
+        remove,
+        ..
+    } = arguments;
+    let folder = arguments.verify.clone().unwrap_or_default();
+    let mut road = Road::frames(arguments.from_port, PACKET_SIZE)?;
+    let (ended, incoming) = mpsc::channel::<CallTruth>();
+    let auditor = thread::Builder::new().name("audit".into()).spawn(move || {
+        let mut auditor = Auditor::new(&folder, remove);
+        let mut next_progress = Instant::now() + sender::PROGRESS_INTERVAL;
+        loop {
+            match incoming.recv_timeout(LOOK_INTERVAL) {
+                Ok(truth) => auditor.expect(truth),
+                Err(RecvTimeoutError::Timeout) => {
+                    auditor.look()?;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= next_progress {
+                auditor.look()?;
+                eprintln!("checked {} recordings", auditor.checked());
+                next_progress += sender::PROGRESS_INTERVAL;
+            }
+        }
+        auditor.finish(Duration::from_secs(60), |checked| {
+            eprintln!("checked {checked} recordings");
+        })
+    })?;
+    let (count, _) = packets(&[], seconds);
+    let begun = ThreadTimes::of(pid)?;
+    let plan = signalled::Plan { calls, up, count };
+    let sent = signalled::send(&mut road, log, &plan, ended, |up, ended, packets| {
+        eprintln!("up {up}, ended {ended} of {calls}, sent {packets}");
+    })?;
+    let audit = auditor.join().map_err(|_| "the audit panicked")??;
+    let used = ThreadTimes::of(pid)?.since(&begun).total();
+    for problem in &audit.problems {
+        eprintln!("{problem}");
+    }
+    println!(
+        "calls={calls} answered={} up_max={} seconds={seconds} packets_sent={} recordings={} \
+         packets_right={} packets_missing={} packets_wrong={} problems={} \
+         published_ns_per_packet={} rate_per_s={:.0} send_late_max_ms={:.1}",
+        sent.calls,
+        sent.up_max,
+        sent.packets,
+        audit.recordings,
+        audit.packets_right,
+        audit.packets_missing,
+        audit.packets_wrong,
+        audit.problem_count,
+        used.as_nanos() as u64 / sent.packets.max(1),
+        sent.packets as f64 / sent.took.as_secs_f64(),
+        sent.late_max.as_secs_f64() * 1_000.0,
+    );
+    Ok(sent.calls == calls
+        && audit.recordings == u64::from(calls)
+        && audit.packets_right == sent.packets
+        && audit.is_perfect())
 }
 
 /// The value that this part of all values does not exceed.

@@ -60,9 +60,12 @@ impl Road {
     }
 
     /// Makes room for what comes before the payload.
-    pub fn address(&self, packet: &mut [u8], to: SocketAddrV4) {
+    pub fn address(&self, packet: &mut [u8], from: Option<u16>, to: SocketAddrV4) {
         if let Self::Frames { headers, .. } = self {
             packet[..HEADERS].copy_from_slice(headers);
+            if let Some(port) = from {
+                packet[34..36].copy_from_slice(&port.to_be_bytes());
+            }
             packet[36..38].copy_from_slice(&to.port().to_be_bytes());
         }
     }

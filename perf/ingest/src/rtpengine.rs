@@ -67,6 +67,7 @@ impl Rtpengine {
             for (leg, answer) in [offered, answered].iter().enumerate() {
                 let port = media_port(answer).ok_or_else(|| refused(answer))?;
                 targets.push(Target {
+                    from: None,
                     protection: None,
                     key: LegKey {
                         call,

@@ -28,6 +28,8 @@ pub struct Target {
     pub key: LegKey,
     /// Where it goes.
     pub to: SocketAddrV4,
+    /// The port that its frames come from, where it is not that of all.
+    pub from: Option<u16>,
     /// What protects its packets, where they are encrypted.
     pub protection: Option<RtpTransform>,
 }
@@ -152,7 +154,7 @@ impl Iterator for Turns {
 }
 
 /// A batch of datagrams, its memory used again and again.
-struct Batch {
+pub struct Batch {
     packets: Vec<Vec<u8>>,
     plain: [u8; PACKET_SIZE],
     protected: Vec<u8>,
@@ -161,7 +163,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(size: usize) -> Self {
+    /// Room for so many.
+    pub fn new(size: usize) -> Self {
         Self {
             packets: vec![vec![0; HEADERS]; size],
             plain: [0; PACKET_SIZE],
@@ -171,7 +174,15 @@ impl Batch {
         }
     }
 
-    fn set(&mut self, place: usize, road: &Road, target: &Target, start: StreamStart, index: u32) {
+    /// Puts packet `index` of a stream there.
+    pub fn set(
+        &mut self,
+        place: usize,
+        road: &Road,
+        target: &Target,
+        start: StreamStart,
+        index: u32,
+    ) {
         let packet = &mut self.plain;
         packet[0] = 0x80;
         packet[1] = 0;
@@ -193,19 +204,21 @@ impl Batch {
         let frame = &mut self.packets[place];
         frame.truncate(HEADERS);
         frame.extend_from_slice(payload);
-        road.address(frame, target.to);
+        road.address(frame, target.from, target.to);
         self.addresses[place] = Some(target.to.into());
     }
 
-    fn send(&mut self, road: &mut Road, size: usize) -> io::Result<()> {
+    /// Sends the first `size` of them.
+    pub fn send(&mut self, road: &mut Road, size: usize) -> io::Result<()> {
         let (packets, addresses) = (&self.packets[..size], &self.addresses[..size]);
         road.send(packets, addresses, &mut self.room)
     }
 }
 
 /// A shorter sleep costs more than it gives back.
-const SLEEP_MIN: Duration = Duration::from_micros(200);
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+pub const SLEEP_MIN: Duration = Duration::from_micros(200);
+/// How often a sender tells how far it is.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -59,46 +59,105 @@ pub fn audit(
     recordings: &Path,
     truths: &[CallTruth],
     timeout: Duration,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> io::Result<Audit> {
-    let mut library = Library::new(recordings);
-    let mut audit = Audit::default();
-    let mut open: Vec<&CallTruth> = truths.iter().collect();
-    let mut last_news = Instant::now();
-    while !open.is_empty() && last_news.elapsed() < timeout {
-        library.refresh()?;
-        let before = open.len();
-        open.retain(|truth| {
+    let mut auditor = Auditor::new(recordings, false);
+    for truth in truths {
+        auditor.expect(truth.clone());
+    }
+    auditor.finish(timeout, progress)
+}
+
+/// Checks recordings while more are made.
+#[derive(Debug)]
+pub struct Auditor {
+    library: Library,
+    removes: bool,
+    audit: Audit,
+    open: Vec<CallTruth>,
+    /// The Call-IDs of all.
+    expected: Vec<String>,
+}
+
+impl Auditor {
+    /// Of the recordings in this folder. Where it `removes`, each that is perfect is deleted: a run may
+    /// make more than a disk holds.
+    pub fn new(recordings: &Path, removes: bool) -> Self {
+        Self {
+            library: Library::new(recordings),
+            removes,
+            audit: Audit::default(),
+            open: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    /// There will be a recording of this call.
+    pub fn expect(&mut self, truth: CallTruth) {
+        self.expected.push(truth.call_id.clone());
+        self.open.push(truth);
+    }
+
+    /// How many are checked.
+    pub const fn checked(&self) -> usize {
+        self.expected.len() - self.open.len()
+    }
+
+    /// Checks what was published since; answers how many these were.
+    pub fn look(&mut self) -> io::Result<usize> {
+        self.library.refresh()?;
+        let before = self.open.len();
+        let mut result = Ok(());
+        let (library, audit, removes) = (&self.library, &mut self.audit, self.removes);
+        self.open.retain(|truth| {
             let Some(published) = library.recordings(&truth.call_id).first() else {
                 return true;
             };
             audit.recordings += 1;
-            audit.add(&truth.call_id, &check_recording(published, truth), truth);
+            let verdict = check_recording(published, truth);
+            audit.add(&truth.call_id, &verdict, truth);
+            if removes && verdict.is_perfect() && result.is_ok() {
+                result = std::fs::remove_dir_all(&published.folder);
+            }
             false
         });
-        if open.len() < before {
-            last_news = Instant::now();
-            progress(truths.len() - open.len());
-        } else {
-            std::thread::sleep(LOOK_INTERVAL);
+        result.map(|()| before - self.open.len())
+    }
+
+    /// Waits for the rest, at most `timeout` after the last one that came.
+    pub fn finish(
+        mut self,
+        timeout: Duration,
+        mut progress: impl FnMut(usize),
+    ) -> io::Result<Audit> {
+        let mut last_news = Instant::now();
+        while !self.open.is_empty() && last_news.elapsed() < timeout {
+            if self.look()? > 0 {
+                last_news = Instant::now();
+                progress(self.checked());
+            } else {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
         }
-    }
-    for truth in open {
-        audit.complain(format!("{}: no recording", truth.call_id));
-        for leg in &truth.legs {
-            audit.packets_missing += leg.plan.counts().packets;
+        let mut audit = self.audit;
+        for truth in self.open {
+            audit.complain(format!("{}: no recording", truth.call_id));
+            for leg in &truth.legs {
+                audit.packets_missing += leg.plan.counts().packets;
+            }
         }
-    }
-    for truth in truths {
-        let count = library.recordings(&truth.call_id).len();
-        if count > 1 {
-            audit.complain(format!("{}: {count} recordings", truth.call_id));
+        for call_id in &self.expected {
+            let count = self.library.recordings(call_id).len();
+            if count > 1 {
+                audit.complain(format!("{call_id}: {count} recordings"));
+            }
         }
+        for (folder, reason) in self.library.unreadable() {
+            audit.complain(format!("{}: {reason}", folder.display()));
+        }
+        Ok(audit)
     }
-    for (folder, reason) in library.unreadable() {
-        audit.complain(format!("{}: {reason}", folder.display()));
-    }
-    Ok(audit)
 }
 
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the folder is looked at.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);

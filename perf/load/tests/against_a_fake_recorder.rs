@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use holdfast_load::agent::Way;
-use holdfast_load::audit::{Audit, audit};
+use holdfast_load::audit::{Audit, Auditor, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange};
 use holdfast_load::run::{RunPlan, RunReport, run};
 use holdfast_load::uac::Transport;
+use holdfast_load::verify::Library;
 use tempfile::TempDir;
 
 use fake_recorder::{FakeRecorder, Flaws};
@@ -22,6 +23,24 @@ fn scenario(
     flaws: Flaws,
     impairment: Impairment,
 ) -> (RunReport, Audit, u64) {
+    let (folder, report, received) = recorded(first_port, transport, flaws, impairment);
+    let audit = audit(
+        folder.path(),
+        &report.truths,
+        Duration::from_millis(300),
+        |_| {},
+    )
+    .unwrap();
+    (report, audit, received)
+}
+
+/// What such a run leaves.
+fn recorded(
+    first_port: u16,
+    transport: Transport,
+    flaws: Flaws,
+    impairment: Impairment,
+) -> (TempDir, RunReport, u64) {
     let folder = TempDir::new().unwrap();
     let root = folder.path().to_owned();
     let recorder = match transport {
@@ -48,9 +67,8 @@ fn scenario(
         is_silent: false,
     };
     let report = run(plan, |_| {}).unwrap();
-    let audit = audit(&root, &report.truths, Duration::from_millis(300), |_| {}).unwrap();
     let received = *recorder.received.lock().unwrap();
-    (report, audit, received)
+    (folder, report, received)
 }
 
 #[test]
@@ -120,6 +138,30 @@ fn one_forgotten_packet_fails_the_run() {
     assert!(report.failures.is_empty());
     assert_eq!((audit.packets_missing, audit.packets_wrong), (4, 0));
     assert!(!audit.is_perfect());
+}
+
+#[test]
+fn a_recording_is_removed_only_where_it_is_right() {
+    let forgetful = Flaws {
+        forgets: Some(20),
+        ..Flaws::default()
+    };
+    for (port, flaws, left) in [(24_800, Flaws::default(), 0), (24_900, forgetful, 4)] {
+        let (folder, report, _) = recorded(port, Transport::Udp, flaws, Impairment::default());
+        let mut auditor = Auditor::new(folder.path(), true);
+        for truth in &report.truths {
+            auditor.expect(truth.clone());
+        }
+        let audit = auditor.finish(Duration::from_millis(300), |_| {}).unwrap();
+        assert_eq!((audit.recordings, audit.is_perfect()), (4, left == 0));
+        let mut library = Library::new(folder.path());
+        library.refresh().unwrap();
+        let still_there = report
+            .truths
+            .iter()
+            .filter(|truth| !library.recordings(&truth.call_id).is_empty());
+        assert_eq!(still_there.count(), left);
+    }
 }
 
 #[test]
