@@ -102,6 +102,9 @@ enter_network() { # ARGUMENTS...
 
 # Writes the configuration of a server of our own. What is not said here has its default.
 write_config() { # FOLDER RECORDINGS SOCKET SIP_PORT MEDIA_PORTS CORE
+    # Within the text below its quotes would be taken for the shell's.
+    local commit=
+    [ -z "${COMMIT_MS:-}" ] || commit="commit_interval = \"$COMMIT_MS ms\""
     cat <<TOML
 [node]
 name = "perf"
@@ -116,7 +119,7 @@ max_calls = ${MAX_CALLS:-2000}
 [media]
 ingest = "${INGEST:-udp}"
 ports = "$5"
-${COMMIT_MS:+commit_interval = "$COMMIT_MS ms"}
+$commit
 cores = [$6]
 
 [recordings]
