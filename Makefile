@@ -6,8 +6,9 @@
 #   make test           all tests            make test-e2e       those of the running system
 #   make lint           what has to be clean make fmt            format the code
 #   make test-coverage  line coverage        make env-test       what this machine can do
-#   make perf           300 calls, 60 s      make soak           the same for SOAK_SECONDS, after
-#                                            SOAK_SEEDS runs of each simulation
+#   make perf           300 calls, 60 s
+#   make soak           SOAK_SECONDS of 500 calls with random kills, after SOAK_SEEDS runs of each simulation
+#   make profile        flame graphs of both processes under load
 #   make bench          instructions (valgrind) and time of a packet in each stage of the engine
 #   make fuzz           libFuzzer (else random tests with new seeds) for FUZZ_SECONDS
 #   make setup          packages and toolchain for all of these
@@ -17,7 +18,7 @@
 #   make clean          remove what was built (never recordings)
 #
 # Parameters: CONFIG=config/holdfast.toml PROFILE=release (or dev) FUZZ_SECONDS=300
-# SOAK_SECONDS=3600 SOAK_SEEDS=5000 CARGO_FLAGS= (such as --locked, --offline). With SEED=… a test
+# SOAK_SECONDS=7200 SOAK_SEEDS=5000 CARGO_FLAGS= (such as --locked, --offline). With SEED=… a test
 # that draws random numbers repeats one run: SEED=7 make test
 
 SHELL := /bin/bash
@@ -29,7 +30,7 @@ CONFIG ?= config/holdfast.toml
 PROFILE ?= release
 CARGO_FLAGS ?=
 FUZZ_SECONDS ?= 300
-SOAK_SECONDS ?= 3600
+SOAK_SECONDS ?= 7200
 SOAK_SEEDS ?= 5000
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -45,7 +46,7 @@ BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE
 # One stamp for each machine: a target folder may be shared.
 STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
 
-.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf bench soak fuzz certs clean \
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf profile bench soak fuzz certs clean \
   install uninstall docker-up docker-down
 
 help:
@@ -125,7 +126,13 @@ bench: $(call STAMP,build)
 soak: build $(call STAMP,demo)
 	SEEDS=$(SOAK_SEEDS) cargo test --release -p holdfast-journal -p holdfast-shard \
 	  --test power_cut --test lying_disk --test crash_model $(CARGO_FLAGS) -- --nocapture
-	@BIN_DIR=$(BIN_DIR) SECONDS_PER_CALL=$(SOAK_SECONDS) perf/calls/run
+	@BIN_DIR=$(BIN_DIR) SOAK_SECONDS=$(SOAK_SECONDS) perf/soak/run
+
+# Two small tools draw the graphs; they are built once, beside what else is built.
+profile: build $(call STAMP,demo)
+	@command -v inferno-flamegraph >/dev/null \
+	  || cargo install --locked inferno --root $(TARGET_DIR)/tools --bin inferno-collapse-perf --bin inferno-flamegraph
+	@BIN_DIR=$(BIN_DIR) perf/profile/run
 
 fuzz: $(call STAMP,build)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
