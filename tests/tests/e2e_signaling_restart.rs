@@ -14,7 +14,7 @@ use holdfast_load::uac::{Method, Transport};
 use holdfast_manifest::EndReason;
 
 #[test]
-fn calls_go_on_in_the_same_recording_without_a_packet_lost() {
+fn media_continuity_no_packet_is_lost_while_signaling_is_killed() {
     let mut system = System::start(&Options::new());
     // UDP: the socket outlives the process, and so does what comes to it.
     let mut caller = Caller::over(Transport::Udp, &system);

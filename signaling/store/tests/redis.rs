@@ -196,7 +196,7 @@ fn a_standby_without_the_address_adopts_nothing() {
 }
 
 #[test]
-fn of_two_that_adopt_at_once_each_call_is_one_s() {
+fn concurrent_recovery_by_two_nodes_gives_each_call_one_owner() {
     let Some(server) = Server::start() else {
         return;
     };

@@ -67,6 +67,8 @@ pub struct World {
     pub recorder: Recorder,
     pub engine: Engine,
     pub now: MonoTime,
+    /// By how many seconds its wall clock is ahead.
+    pub clock_is_off_by: i64,
     pub source: FlowInfo,
     pub sent: Vec<Sent>,
     pub notices: Vec<Notice>,
@@ -131,6 +133,7 @@ impl World {
             config,
             engine: Engine::new(),
             now: MonoTime::ZERO,
+            clock_is_off_by: 0,
             source: FlowInfo {
                 transport: Transport::Udp,
                 remote: "192.0.2.10:5060".parse().unwrap(),
@@ -145,7 +148,8 @@ impl World {
     }
 
     pub fn wall(&self) -> WallTime {
-        WallTime(1_800_000_000_000_000_000 + self.now.0)
+        let true_wall = 1_800_000_000_000_000_000 + self.now.0;
+        WallTime(true_wall.saturating_add_signed(self.clock_is_off_by * 1_000_000_000))
     }
 
     /// Does what the recorder wants, until it wants nothing.

@@ -1,5 +1,6 @@
-//! Two nodes in simulated time: one dies or is cut off, the other goes on with its calls, and nobody
-//! takes part in two minds.
+//! Leases and fencing in simulated time: a node dies or is cut off, the other one goes on with its calls,
+//! and nobody takes part in two minds. Whose lease has lapsed the store says (`signaling/store/tests/redis.rs`);
+//! here is what a node does with that.
 
 use std::time::Duration;
 
@@ -123,6 +124,52 @@ fn what_waits_to_be_sent_in_a_call_that_was_taken_is_not_sent() {
     assert_eq!(a.starts(), [""; 0]);
 }
 
+/// Which node has a call is not a matter of time: however far the nodes' clocks are apart, the one that it
+/// was taken from publishes its part and is silent, and the other one goes on.
+#[test]
+fn with_clocks_apart_a_call_is_in_one_mind() {
+    for apart in [-3_600, -1, 1, 3_600] {
+        let (mut a, mut b) = (node(), node());
+        b.clock_is_off_by = apart;
+        let timer = "Session-Expires: 1800;refresher=uac";
+        let mut src = a.call_with("apart", &invite().header(timer).header("Supported: timer"));
+        let id = a.held_id();
+        a.pass_secs(10);
+        adopt(&mut b, &a);
+        assert_eq!(b.calls(), 1, "{apart}");
+        assert_eq!(
+            b.starts(),
+            [""; 0],
+            "{apart}: not given up by another's clock"
+        );
+        tell_taken(&mut a, &[id]);
+        let part = a.engine.published.get(&id).expect("its part");
+        let Life::Ended { reason, at: ended } = part.last().life else {
+            panic!("{:?}", part.last());
+        };
+        assert_eq!(reason, EndReason::TakenOver, "{apart}");
+        assert!(ended >= part.last().started, "{apart}");
+        assert_eq!(a.starts(), [""; 0], "{apart}: not a word");
+
+        // The peer refreshes its session in time, at the other one.
+        let refresh = Ask::new("UPDATE").header(timer).header("Supported: timer");
+        assert_eq!(b.answer_among(&mut src, &refresh).status(), 200, "{apart}");
+        b.pass_secs(900);
+        assert_eq!(b.calls(), 1, "{apart}");
+        assert_eq!(
+            b.answer_among(&mut src, &Ask::new("BYE")).status(),
+            200,
+            "{apart}"
+        );
+        let part = b.published();
+        let Life::Ended { reason, at: ended } = part.last().life else {
+            panic!("{:?}", part.last());
+        };
+        assert_eq!(reason, EndReason::Bye, "{apart}");
+        assert!(ended >= part.last().started, "{apart}");
+    }
+}
+
 /// Whoever adopts first has it; a second time it is the same call.
 #[test]
 fn a_call_that_is_adopted_twice_is_one() {
@@ -148,7 +195,7 @@ fn a_call_that_had_ended_is_not_adopted() {
 
 /// 200 calls of a dead node at once, each with its own end.
 #[test]
-fn two_hundred_calls_are_adopted_at_once() {
+fn concurrent_recovery_of_two_hundred_calls() {
     let config = || RecorderConfig {
         when_store_away: Some(WhenStoreAway::Accept),
         shares_calls: true,

@@ -1,4 +1,4 @@
-//! The process dies in the middle of calls, and another one goes on with them.
+//! The recovery machine: the process dies in the middle of calls, and another one goes on with them.
 
 use std::time::Duration;
 
