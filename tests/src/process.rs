@@ -79,6 +79,16 @@ impl Process {
         self.child = Some(child.expect("the process starts"));
     }
 
+    /// Starts it this once with one more argument.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(&mut self, argument: &str) {
+        self.command.push(argument.to_owned());
+        self.start();
+        self.command.pop();
+    }
+
     /// Kills it as a crash would: nothing of it runs any more when this returns.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ use holdfast_e2e::bodies::sdp_of;
 use holdfast_e2e::script::{Ask, text_of};
 use holdfast_e2e::secure::{Secure, Speaker, holds, speech};
 use holdfast_e2e::srtp::{Key, answered};
+use holdfast_e2e::system::Options;
 use holdfast_e2e::wait::wait_until;
 use holdfast_srtp::Mki;
 use holdfast_units::SrtpSuite;
@@ -186,6 +187,36 @@ fn an_engine_without_the_key_of_the_node_leaves_everything_as_it_is() {
     call.system.await_ready();
     speaker.speak(&speech, 0, 100..200);
     call.finish_with(&speech, 200);
+}
+
+/// The key of the node is lost for good: with `--without-lost-keys` the engine starts all the same, and
+/// keeps what it cannot read as it came.
+#[test]
+fn an_engine_told_to_go_on_without_lost_keys_keeps_packets_as_they_come() {
+    let key = Key::new(SUITE, 31);
+    let options = Options::new().set("recordings", "keep_packets = \"always\"");
+    let mut call = Secure::open_with(options, "RTP/SAVP", &key.line(1, ""));
+    let speaker = Speaker::new(&call, &key);
+    let speech = speech(160 * 150);
+    speaker.speak(&speech, 0, 0..50);
+    call.system.engine.kill();
+    std::fs::remove_file(call.system.root().join("state/node.key")).expect("the file");
+    call.system.engine.start();
+    assert!(!call.system.engine.wait().success());
+    assert!(call.system.engine.log().contains("--without-lost-keys"));
+    call.system.engine.start_with("--without-lost-keys");
+    call.system.await_ready();
+    let log = call.system.engine.log();
+    assert!(log.contains("its packets are kept as they came"), "{log}");
+    speaker.speak(&speech, 0, 50..150);
+    call.script.hang_up();
+    let published = call.system.published(&call.script.call_id);
+    let track = std::fs::read(published.folder.join("streams/1.track")).expect("the track");
+    for index in 50..150 {
+        let sent = speaker.packet(&speech, 0, index);
+        let is_there = track.windows(sent.len()).any(|it| it == sent);
+        assert!(is_there, "packet {index}");
+    }
 }
 
 /// Neither process leaves its memory in a core dump, unless it is told to.
