@@ -39,6 +39,14 @@ pub(crate) enum CommandError {
          recordings.keep_packets = \"always\" keeps all of them"
     )]
     NoPackets { id: String },
+    #[error(
+        "recording {id} has no encrypted packets kept: an export without --ciphertext has them all"
+    )]
+    NotEncrypted { id: String },
+    #[error("node.key_file")]
+    NodeKeys(#[from] holdfast_seal::KeyFileError),
+    #[error("the packets as they came cannot be made again")]
+    Ciphertext(#[source] holdfast_track::pcapng::RewriteError),
     #[error("{path} does not read as a track", path = path.display())]
     Track {
         path: PathBuf,

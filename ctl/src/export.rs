@@ -1,15 +1,26 @@
 //! `holdfast recordings export`: the kept packets of a recording as pcapng.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use holdfast_track::pcapng::{self, ExportError, ExportReport, PcapNgWriter};
+use holdfast_seal::NodeKeys;
+use holdfast_track::pcapng::{self, ExportError, ExportReport, PcapNgWriter, Rewrite};
 use serde_json::json;
 
 use crate::Verdict;
+use crate::ciphertext::Ciphertext;
 use crate::error::CommandError;
 use holdfast_catalogue::{Entry, read_error};
+
+/// Packets as they came, and where their keys go.
+pub(crate) struct Wanted<'a> {
+    /// Gets them in clear.
+    pub(crate) keys_file: &'a Path,
+    /// What they are sealed with.
+    pub(crate) node_keys: &'a NodeKeys,
+}
 
 /// Writes the packets of one recording, or of one of its streams, to a new file.
 pub(crate) fn export(
@@ -18,6 +29,7 @@ pub(crate) fn export(
     pcap: &Path,
     stream: Option<u32>,
     json: bool,
+    ciphertext: Option<Wanted<'_>>,
 ) -> Result<Verdict, CommandError> {
     let tracks = tracks(entry, stream)?;
     if tracks.is_empty() {
@@ -31,27 +43,16 @@ pub(crate) fn export(
             File::open(path).map_err(|error| read_error(path, error))?,
         ));
     }
-    let file = match File::create_new(pcap) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(CommandError::FileExists {
-                path: pcap.to_path_buf(),
-            });
-        }
-        Err(source) => return Err(write_error(pcap, source)),
+    let file = create(pcap, 0o666)?;
+    let written = match &ciphertext {
+        None => write_packets(inputs, file, None).map_err(|error| export_error(entry, pcap, error)),
+        Some(wanted) => write_ciphertext(entry, inputs, file, pcap, wanted),
     };
-    let written = write_packets(inputs, file);
     if written.is_err() {
         // Half an export is none; what went wrong is what is told.
         let _ = fs::remove_file(pcap);
     }
-    let report = written.map_err(|error| match error {
-        ExportError::Write(source) => write_error(pcap, source),
-        ExportError::Track(source) => CommandError::Track {
-            path: entry.path.join(STREAMS),
-            source,
-        },
-    })?;
+    let report = written?;
     if json {
         let document = json!({
             "id": entry.id.to_string(),
@@ -59,6 +60,8 @@ pub(crate) fn export(
             "tracks": tracks,
             "packets": report.packets,
             "without_addresses": report.without_addresses,
+            "left_out": report.left_out,
+            "keys_in_clear": ciphertext.as_ref().map(|it| it.keys_file),
             "too_long": report.too_long,
             "damaged": report.damaged,
         });
@@ -70,9 +73,22 @@ pub(crate) fn export(
             "{packets} packets of {count} streams in {}",
             pcap.display()
         )?;
+        if report.left_out > 0 {
+            let left_out = report.left_out;
+            writeln!(
+                out,
+                "{left_out} packets of RTCP were left out: how they came is not kept"
+            )?;
+        }
         if report.damaged > 0 {
             writeln!(out, "{} damaged places were passed over", report.damaged)?;
         }
+    }
+    if let Some(wanted) = &ciphertext {
+        eprintln!(
+            "holdfast: KEYS IN CLEAR in {}: whoever has that file reads these calls; delete it when done",
+            wanted.keys_file.display()
+        );
     }
     Ok(if report.damaged == 0 {
         Verdict::Well
@@ -81,10 +97,63 @@ pub(crate) fn export(
     })
 }
 
-fn write_packets(inputs: Vec<BufReader<File>>, file: File) -> Result<ExportReport, ExportError> {
+fn create(path: &Path, mode: u32) -> Result<File, CommandError> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(mode).open(path) {
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(CommandError::FileExists {
+                path: path.to_path_buf(),
+            })
+        }
+        Err(source) => Err(write_error(path, source)),
+    }
+}
+
+fn export_error(entry: &Entry, pcap: &Path, error: ExportError) -> CommandError {
+    match error {
+        ExportError::Write(source) => write_error(pcap, source),
+        ExportError::Rewrite(source) => CommandError::Ciphertext(source),
+        ExportError::Track(source) => CommandError::Track {
+            path: entry.path.join(STREAMS),
+            source,
+        },
+    }
+}
+
+fn write_ciphertext(
+    entry: &Entry,
+    inputs: Vec<BufReader<File>>,
+    file: File,
+    pcap: &Path,
+    wanted: &Wanted<'_>,
+) -> Result<ExportReport, CommandError> {
+    let mut ciphertext = Ciphertext::new(wanted.node_keys);
+    let report = write_packets(inputs, file, Some(&mut ciphertext))
+        .map_err(|error| export_error(entry, pcap, error))?;
+    let id = entry.id.to_string();
+    if ciphertext.encrypted == 0 {
+        return Err(CommandError::NotEncrypted { id });
+    }
+    let mut file = create(wanted.keys_file, 0o600)?;
+    ciphertext.write_keys(&id, &mut file).map_err(|source| {
+        let _ = fs::remove_file(wanted.keys_file);
+        write_error(wanted.keys_file, source)
+    })?;
+    Ok(report)
+}
+
+fn write_packets(
+    inputs: Vec<BufReader<File>>,
+    file: File,
+    rewrite: Option<&mut dyn Rewrite>,
+) -> Result<ExportReport, ExportError> {
     let application = concat!("holdfast ", env!("CARGO_PKG_VERSION"));
     let mut writer = PcapNgWriter::new(BufWriter::new(file), application)?;
-    let report = pcapng::export(inputs, &mut writer)?;
+    let report = match rewrite {
+        None => pcapng::export(inputs, &mut writer)?,
+        Some(rewrite) => pcapng::export_rewritten(inputs, &mut writer, rewrite)?,
+    };
     writer.finish()?;
     Ok(report)
 }

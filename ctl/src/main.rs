@@ -6,6 +6,7 @@
 //! the command itself was.
 
 mod calls;
+mod ciphertext;
 mod config;
 mod doctor;
 mod error;
@@ -234,6 +235,10 @@ enum RecordingsCommand {
         /// One stream alone, by its number.
         #[arg(long, value_name = "NUMBER")]
         stream: Option<u32>,
+        /// Encrypted packets as they came, not decrypted; KEYS_FILE, which must not exist yet, gets
+        /// their keys IN CLEAR.
+        #[arg(long, value_name = "KEYS_FILE")]
+        ciphertext: Option<PathBuf>,
     },
 }
 
@@ -334,8 +339,22 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
             verify::verify(out, &catalogue, &entries, cli.json)
         }
         RecordingsCommand::Join { id, from } => join::join(out, &dir, from, id, cli.json),
-        RecordingsCommand::Export { id, pcap, stream } => {
-            export::export(out, &catalogue.find(id)?, pcap, *stream, cli.json)
+        RecordingsCommand::Export {
+            id,
+            pcap,
+            stream,
+            ciphertext,
+        } => {
+            let entry = catalogue.find(id)?;
+            let Some(keys_file) = ciphertext else {
+                return export::export(out, &entry, pcap, *stream, cli.json, None);
+            };
+            let node_keys = holdfast_seal::load(&source.settings()?.node.key_file)?;
+            let ciphertext = export::Wanted {
+                keys_file,
+                node_keys: &node_keys,
+            };
+            export::export(out, &entry, pcap, *stream, cli.json, Some(ciphertext))
         }
     }
 }

@@ -38,8 +38,16 @@ impl Secure {
     /// # Panics
     /// When it is not accepted, or answered without a key of the recorder's own.
     pub fn open(profile: &str, keys: &str) -> Self {
+        Self::open_with(Options::new(), profile, keys)
+    }
+
+    /// The same with settings of its own.
+    ///
+    /// # Panics
+    /// As [`Self::open`].
+    pub fn open_with(options: Options, profile: &str, keys: &str) -> Self {
         let authority = Authority::new("one");
-        let system = System::start(&Options::new().tls(&authority.issue("srs.example.com")));
+        let system = System::start(&options.tls(&authority.issue("srs.example.com")));
         let way = Way::Tls(authority.client(Versions::Both));
         let mut script = Script::by(Peer::over(system.sips(), &way));
         let line = format!("m=audio 40000 {profile} 0\na=label:1\na=sendonly\n{keys}");

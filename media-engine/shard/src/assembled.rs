@@ -187,6 +187,7 @@ impl AssembledStream {
             Opened::Refused => return,
         };
         let is_proven_now = self.prove(record);
+        self.note_key(record);
         let Ok(packet) = RtpPacket::parse(bytes) else {
             // The guard let it pass once; kept as it is, the renderer will say what it makes of it.
             return self.append(Kind::Packet, flags, record, bytes);
@@ -501,6 +502,15 @@ impl AssembledStream {
         self.scratch.clear();
         mark.encode(&mut self.scratch);
         self.append_scratch(Kind::Mark, 0, at);
+    }
+
+    /// Says in the track what the packet came protected with that was just decrypted.
+    fn note_key(&mut self, at: &RecordRef<'_>) {
+        if let Some(key) = self.decryption.unnoted_key(self.desired.srtp.as_ref()) {
+            self.scratch.clear();
+            key.encode(&mut self.scratch);
+            self.append_scratch(Kind::Key, 0, at);
+        }
     }
 
     fn append(&mut self, kind: Kind, flags: Flags, record: &RecordRef<'_>, payload: &[u8]) {

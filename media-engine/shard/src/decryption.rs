@@ -6,7 +6,9 @@
 //! A function of the journal's records and the node's keys alone, like everything in the assembly.
 
 use holdfast_control::{Srtp, Stream};
-use holdfast_srtp::{Receiver, RtcpReceiver};
+use holdfast_srtp::limits::SOURCES_MAX;
+use holdfast_srtp::{Place, Receiver, RtcpReceiver};
+use holdfast_track::SourceKey;
 use holdfast_units::{RecordingId, SrtpSuite, StreamId, WallTime};
 
 use crate::keys::KeyRing;
@@ -37,6 +39,8 @@ pub(crate) struct Context {
     expired_before: u64,
     /// Whether it was told that nothing authenticates.
     is_told: bool,
+    /// By source, what the track says its packets came protected with. A later process says it again.
+    noted: Vec<Place>,
 }
 
 /// What became of an encrypted packet.
@@ -96,6 +100,7 @@ impl Decryption {
                 rtcp_failed: 0,
                 expired_before: 0,
                 is_told: false,
+                noted: Vec::new(),
             })),
             Err(_) => Self::Sealed,
         }
@@ -124,6 +129,7 @@ impl Decryption {
             return;
         };
         context.suite = srtp.suite;
+        context.noted.clear();
         if context.rtp.rekey(now, peer.clone()) {
             context.rtcp.rekey(peer);
             context.former = Some(former.clone());
@@ -155,6 +161,37 @@ impl Decryption {
                 Err(_) => Opened::Refused,
             },
         }
+    }
+
+    /// What the packet that was decrypted last came protected with, where the track does not say so
+    /// yet. `srtp` is what is in force.
+    pub(crate) fn unnoted_key<'a>(&'a mut self, srtp: Option<&'a Srtp>) -> Option<SourceKey<'a>> {
+        let Self::On(context) = self else { return None };
+        let place = context.rtp.last()?;
+        let noted = &mut context.noted;
+        match noted.iter_mut().find(|it| it.ssrc == place.ssrc) {
+            Some(known) if *known == place => return None,
+            Some(known) => *known = place,
+            None => {
+                if noted.len() >= SOURCES_MAX {
+                    noted.clear();
+                }
+                noted.push(place);
+            }
+        }
+        let srtp = srtp?;
+        let (of, at) = match place.key.checked_sub(srtp.peer.len()) {
+            None => (srtp, place.key),
+            Some(at) => (context.former.as_ref()?, at),
+        };
+        let key = of.peer.get(at)?;
+        Some(SourceKey {
+            ssrc: place.ssrc,
+            roc: place.roc,
+            suite: of.suite,
+            mki: &key.mki,
+            sealed: &key.key.0,
+        })
     }
 
     /// Decrypts an RTCP packet into `plain`.
@@ -255,6 +292,7 @@ impl Decryption {
             former,
             rtcp_failed: u64::from_le_bytes(*rtcp_failed),
             is_told: *is_told != 0,
+            noted: Vec::new(),
         };
         Some(fresh)
     }

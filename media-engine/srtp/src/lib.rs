@@ -28,7 +28,7 @@ mod vectors;
 
 pub use cost::{IMPLEMENTATION, cpu_features, packet_cost};
 pub use master::{MasterKey, Mki, PeerKey};
-pub use receiver::{Receiver, ReceiverCounts, StateError};
+pub use receiver::{Place, Receiver, ReceiverCounts, StateError};
 pub use rtcp::{RtcpReceiver, RtcpSender};
 pub use rtp::RtpTransform;
 pub use transform::SrtpError;

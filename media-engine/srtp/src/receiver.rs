@@ -30,6 +30,8 @@ pub struct Receiver {
     old_heard_at: WallTime,
     /// Since when nothing authenticates, while that is so.
     failing_since: Option<WallTime>,
+    /// Where the packet belongs that was taken last.
+    last: Option<Place>,
     counts: ReceiverCounts,
 }
 
@@ -63,6 +65,17 @@ impl ReceiverCounts {
             self.found_by_search,
         ]
     }
+}
+
+/// What a packet was protected with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Who sent it.
+    pub ssrc: u32,
+    /// Which key: those of the offer in force come first, in its order, then those of the one before.
+    pub key: usize,
+    /// Its roll-over counter.
+    pub roc: u32,
 }
 
 /// Octets that are no state of a receiver with these keys.
@@ -108,6 +121,7 @@ impl Receiver {
             generation: 0,
             old_heard_at: WallTime(0),
             failing_since: None,
+            last: None,
             counts: ReceiverCounts::default(),
         };
         receiver.put_first(keys);
@@ -194,6 +208,12 @@ impl Receiver {
             }
         }
         taken
+    }
+
+    /// What the packet was protected with that was taken last. Means nothing after a rekeying, until
+    /// the next one.
+    pub const fn last(&self) -> Option<Place> {
+        self.last
     }
 
     /// What became of packets.
@@ -318,6 +338,11 @@ impl Receiver {
         let context = &mut self.contexts[at];
         context.heard_at = now;
         context.key = found.key as u8;
+        self.last = Some(Place {
+            ssrc,
+            key: found.key,
+            roc: (found.index >> 16) as u32,
+        });
         self.counts.found_by_search += u64::from(found.by_search);
         if generation != self.generation {
             self.old_heard_at = now;

@@ -49,6 +49,8 @@ pub enum Kind {
     Pad = 7,
     /// The track is complete; the payload is the caller's.
     End = 8,
+    /// What the packets of a source were protected with, from here on: [`crate::SourceKey`].
+    Key = 9,
 }
 
 /// Bits that qualify a record.
@@ -201,6 +203,7 @@ impl Kind {
             6 => Self::Counters,
             7 => Self::Pad,
             8 => Self::End,
+            9 => Self::Key,
             _ => return None,
         })
     }

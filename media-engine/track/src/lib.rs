@@ -27,7 +27,7 @@ pub use format::{
     decode_record, encode_record, record_size,
 };
 pub use payload::{
-    CodecEntry, Counters, DecodePayloadError, SourceAddresses, StreamHeader, TrackMark,
+    CodecEntry, Counters, DecodePayloadError, SourceAddresses, SourceKey, StreamHeader, TrackMark,
 };
 pub use reader::{Damage, DamageKind, ReadTrackError, RecordReader, Tail, recover};
 pub use render::{OpenTrack, RecordingTime, RenderError, RenderPlan, TrackInput, plan, render};

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use holdfast_manifest::Direction;
-use holdfast_units::{RecordingId, StreamId, WallTime};
+use holdfast_units::{RecordingId, SrtpSuite, StreamId, WallTime};
 
 use crate::limits::{CODECS_MAX, REASONS_MAX, TEXT_SIZE_MAX};
 
@@ -40,6 +40,23 @@ pub struct SourceAddresses {
     pub remote: SocketAddr,
     /// Our side.
     pub local: SocketAddr,
+}
+
+/// Payload of a [`crate::Kind::Key`] record: what the decrypted packets of one source came protected
+/// with, from here on. The key is sealed with the node's. With it a kept packet can be protected again
+/// into the octets that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceKey<'a> {
+    /// Whose packets.
+    pub ssrc: u32,
+    /// Their roll-over counter (RFC 3711 §3.3.1).
+    pub roc: u32,
+    /// What the key is for.
+    pub suite: SrtpSuite,
+    /// The name of the key as it stands in packets; empty where it has none.
+    pub mki: &'a [u8],
+    /// Master key and salt, sealed.
+    pub sealed: &'a [u8],
 }
 
 /// Payload of a [`crate::Kind::Mark`] record.
@@ -168,6 +185,29 @@ impl SourceAddresses {
         Ok(Self {
             remote: input.address()?,
             local: input.address()?,
+        })
+    }
+}
+
+impl<'a> SourceKey<'a> {
+    /// Appends the payload to `into`.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.ssrc.to_le_bytes());
+        into.extend_from_slice(&self.roc.to_le_bytes());
+        put_octets(into, self.suite.name().as_bytes());
+        put_octets(into, self.mki);
+        put_octets(into, self.sealed);
+    }
+
+    /// Reads the payload.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, DecodePayloadError> {
+        let mut input = Input(payload);
+        Ok(Self {
+            ssrc: u32::from_le_bytes(input.array()?),
+            roc: u32::from_le_bytes(input.array()?),
+            suite: SrtpSuite::from_name(&input.text()?).ok_or(DecodePayloadError)?,
+            mki: input.octets()?,
+            sealed: input.octets()?,
         })
     }
 }

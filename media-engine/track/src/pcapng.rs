@@ -8,8 +8,8 @@
 //!
 //! Blocks are little-endian and padded to 32 bits. Packets get synthesised IP and UDP headers
 //! (link type RAW) with the addresses the track names and valid checksums; what a track holds
-//! decrypted is exported so, with a comment, and never with a key (a pcapng has no place for SRTP
-//! keys).
+//! decrypted is exported so, with a comment, unless a [`Rewrite`] makes of it what came; keys are in no
+//! pcapng (it has no place for those of SRTP).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use holdfast_units::WallTime;
 
-use crate::format::{Flags, Kind};
+use crate::format::{Flags, Kind, Record};
 use crate::payload::SourceAddresses;
 use crate::reader::{ReadTrackError, RecordReader};
 
@@ -28,6 +28,41 @@ pub enum PacketDirection {
     Inbound,
     /// It was sent.
     Outbound,
+}
+
+/// Why a [`Rewrite`] gives up.
+pub type RewriteError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes of the packets of tracks what is exported.
+pub trait Rewrite {
+    /// Sees each record of a track, in its order, packets too; tracks are numbered as they were given.
+    fn see(&mut self, track: usize, record: &Record<'_>) -> Result<(), RewriteError>;
+
+    /// What is exported of the packet seen last of this track, with a comment; `None`: nothing.
+    fn packet<'a>(
+        &'a mut self,
+        track: usize,
+        record: &Record<'a>,
+    ) -> Result<Option<(&'a [u8], Option<&'a str>)>, RewriteError>;
+}
+
+/// Exports packets as they are kept.
+struct AsKept;
+
+impl Rewrite for AsKept {
+    fn see(&mut self, _: usize, _: &Record<'_>) -> Result<(), RewriteError> {
+        Ok(())
+    }
+
+    fn packet<'a>(
+        &'a mut self,
+        _: usize,
+        record: &Record<'a>,
+    ) -> Result<Option<(&'a [u8], Option<&'a str>)>, RewriteError> {
+        let decrypted = record.flags.contains(Flags::DECRYPTED);
+        let comment = decrypted.then_some("received as SRTP, stored decrypted");
+        Ok(Some((record.payload, comment)))
+    }
 }
 
 /// Writes a pcapng file.
@@ -44,6 +79,8 @@ pub struct ExportReport {
     pub packets: u64,
     /// Packets among them whose addresses the track does not know: exported with address zero.
     pub without_addresses: u64,
+    /// Packets left out by the [`Rewrite`].
+    pub left_out: u64,
     /// Packets left out, being longer than a UDP datagram can be.
     pub too_long: u64,
     /// Damaged places in the tracks.
@@ -56,6 +93,9 @@ pub enum ExportError {
     /// A track could not be read.
     #[error("a track could not be exported")]
     Track(#[from] ReadTrackError),
+    /// A packet could not be made into what is to be exported.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
     /// The export could not be written.
     #[error("writing the export")]
     Write(#[from] io::Error),
@@ -165,15 +205,25 @@ pub fn export<R: Read, W: Write>(
     tracks: impl IntoIterator<Item = R>,
     out: &mut PcapNgWriter<W>,
 ) -> Result<ExportReport, ExportError> {
-    let mut tracks: Vec<_> = tracks.into_iter().map(ExportTrack::new).collect();
+    export_rewritten(tracks, out, &mut AsKept)
+}
+
+/// As [`export`], and `rewrite` says what becomes of each packet.
+pub fn export_rewritten<R: Read, W: Write>(
+    tracks: impl IntoIterator<Item = R>,
+    out: &mut PcapNgWriter<W>,
+    rewrite: &mut dyn Rewrite,
+) -> Result<ExportReport, ExportError> {
+    let tracks = tracks.into_iter().enumerate();
+    let mut tracks: Vec<_> = tracks.map(|(at, it)| ExportTrack::new(at, it)).collect();
     for track in &mut tracks {
-        track.advance()?;
+        track.advance(rewrite)?;
     }
     let mut report = ExportReport::default();
     while let Some(first) = earliest(&tracks) {
         let track = &mut tracks[first];
-        track.write(out, &mut report)?;
-        track.advance()?;
+        track.write(out, rewrite, &mut report)?;
+        track.advance(rewrite)?;
     }
     report.damaged = tracks.iter().map(|track| track.reader.damage_count()).sum();
     Ok(report)
@@ -188,21 +238,24 @@ fn earliest<R: Read>(tracks: &[ExportTrack<R>]) -> Option<usize> {
 }
 
 struct ExportTrack<R> {
+    number: usize,
     reader: RecordReader<R>,
     sources: BTreeMap<u8, SourceAddresses>,
 }
 
 impl<R: Read> ExportTrack<R> {
-    fn new(input: R) -> Self {
+    fn new(number: usize, input: R) -> Self {
         Self {
+            number,
             reader: RecordReader::new(input),
             sources: BTreeMap::new(),
         }
     }
 
     /// Goes to the next packet, taking note of the addresses on the way.
-    fn advance(&mut self) -> Result<(), ReadTrackError> {
+    fn advance(&mut self, rewrite: &mut dyn Rewrite) -> Result<(), ExportError> {
         while let Some(record) = self.reader.next()? {
+            rewrite.see(self.number, &record)?;
             match record.kind {
                 Kind::Packet | Kind::Rtcp => break,
                 Kind::Source => {
@@ -210,7 +263,7 @@ impl<R: Read> ExportTrack<R> {
                         self.sources.insert(record.source, addresses);
                     }
                 }
-                Kind::Header | Kind::Mark | Kind::Counters | Kind::Pad | Kind::End => {}
+                Kind::Header | Kind::Mark | Kind::Counters | Kind::Pad | Kind::End | Kind::Key => {}
             }
         }
         Ok(())
@@ -219,6 +272,7 @@ impl<R: Read> ExportTrack<R> {
     fn write<W: Write>(
         &self,
         out: &mut PcapNgWriter<W>,
+        rewrite: &mut dyn Rewrite,
         report: &mut ExportReport,
     ) -> Result<(), ExportError> {
         let Some(record) = self.reader.record() else {
@@ -231,9 +285,11 @@ impl<R: Read> ExportTrack<R> {
         } else {
             (remote, local, PacketDirection::Inbound)
         };
-        let decrypted = record.flags.contains(Flags::DECRYPTED);
-        let comment = decrypted.then_some("received as SRTP, stored decrypted");
-        if out.datagram(record.arrival, from, to, direction, comment, record.payload)? {
+        let Some((payload, comment)) = rewrite.packet(self.number, &record)? else {
+            report.left_out += 1;
+            return Ok(());
+        };
+        if out.datagram(record.arrival, from, to, direction, comment, payload)? {
             report.packets += 1;
             report.without_addresses += u64::from(known.is_none());
         } else {

@@ -321,7 +321,7 @@ impl Tail {
                     .or(self.counters.take());
             }
             Kind::End => self.ended = true,
-            Kind::Rtcp | Kind::Pad => {}
+            Kind::Rtcp | Kind::Pad | Kind::Key => {}
         }
     }
 }

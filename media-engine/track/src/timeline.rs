@@ -221,7 +221,7 @@ impl Timeline {
                     self.counters = Some(counters);
                 }
             }
-            Kind::Pad | Kind::End => {}
+            Kind::Pad | Kind::End | Kind::Key => {}
         }
     }
 

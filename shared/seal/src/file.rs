@@ -76,7 +76,12 @@ pub fn load_or_create(path: &Path) -> Result<NodeKeys, KeyFileError> {
     }
 }
 
-fn load(path: &Path) -> Result<NodeKeys, KeyFileError> {
+/// Reads the key file, which has to be there.
+///
+/// # Errors
+///
+/// It cannot be read, others may use it, or it has no keys.
+pub fn load(path: &Path) -> Result<NodeKeys, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         what: "read",

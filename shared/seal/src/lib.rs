@@ -26,7 +26,7 @@ mod node_keys;
 mod sealed;
 
 #[cfg(feature = "file")]
-pub use file::{KeyFileError, load_or_create};
+pub use file::{KeyFileError, load, load_or_create};
 #[cfg(feature = "file")]
 pub use memory::forbid_core_dumps;
 pub use node_keys::{KEY_SIZE, KEYS_MAX, KeyTextError, NodeKeys};

@@ -48,7 +48,7 @@ impl Track {
                     .marks
                     .push(TrackMark::decode(payload).expect("a mark")),
                 Kind::Counters => track.counters = Counters::decode(payload).ok(),
-                Kind::Pad => {}
+                Kind::Pad | Kind::Key => {}
                 Kind::End => {
                     track.ends += 1;
                     track.is_complete = true;
