@@ -521,6 +521,13 @@ impl Assembly {
         Some(stream.recording)
     }
 
+    /// Whether a stream goes on whose keys those of the node do not open.
+    pub(crate) fn is_sealed(&self, stream: StreamId) -> bool {
+        let index = self.index_by_stream.get(&stream);
+        let stream = index.and_then(|&index| self.streams[index as usize].as_ref());
+        stream.is_some_and(|stream| stream.is_sealed())
+    }
+
     /// Number and identity of each stream that a recording ever had.
     pub(crate) fn stream_numbers(
         &self,

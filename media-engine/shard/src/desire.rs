@@ -181,12 +181,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             let mut streams = desired.streams.iter().enumerate();
             streams.try_for_each(|(index, stream)| {
                 self.check_stream(desired, index, stream)?;
-                // Those in force may be of a node key that is lost: said again, they change nothing.
-                let in_force = known.and_then(|it| {
-                    let mut streams = it.desired.streams.iter();
-                    streams.find(|it| it.id == stream.id)
-                });
-                if in_force.is_none_or(|it| it.srtp != stream.srtp) {
+                // Where the node key is lost, its packets are kept as they come already.
+                if !self.assembly.is_sealed(stream.id) {
                     let opened = self.assembly.keys().check(desired.id, stream);
                     opened.map_err(|error| error.to_string())?;
                 }
