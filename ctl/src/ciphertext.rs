@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use holdfast_control::{KeyOf, seal_context};
 use holdfast_seal::NodeKeys;
 use holdfast_srtp::{MasterKey, Mki, RtpTransform};
-use holdfast_track::pcapng::{Rewrite, RewriteError};
+use holdfast_track::pcapng::{Rewrite, RewriteError, Rewritten};
 use holdfast_track::{Flags, Kind, Record, SourceKey, StreamHeader};
 use holdfast_units::SrtpSuite;
 use zeroize::Zeroizing;
@@ -179,7 +179,7 @@ impl Rewrite for Ciphertext<'_> {
         &'a mut self,
         track: usize,
         record: &Record<'a>,
-    ) -> Result<Option<(&'a [u8], Option<&'a str>)>, RewriteError> {
+    ) -> Result<Option<Rewritten<'a>>, RewriteError> {
         self.encrypted += u64::from(record.flags.contains(Flags::PROTECTED));
         if !record.flags.contains(Flags::DECRYPTED) {
             // Ours are kept in the clear, and were not sent so.

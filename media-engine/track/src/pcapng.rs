@@ -33,6 +33,9 @@ pub enum PacketDirection {
 /// Why a [`Rewrite`] gives up.
 pub type RewriteError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A packet as it is exported, and a comment on it.
+pub type Rewritten<'a> = (&'a [u8], Option<&'a str>);
+
 /// Makes of the packets of tracks what is exported.
 pub trait Rewrite {
     /// Sees each record of a track, in its order, packets too; tracks are numbered as they were given.
@@ -43,7 +46,7 @@ pub trait Rewrite {
         &'a mut self,
         track: usize,
         record: &Record<'a>,
-    ) -> Result<Option<(&'a [u8], Option<&'a str>)>, RewriteError>;
+    ) -> Result<Option<Rewritten<'a>>, RewriteError>;
 }
 
 /// Exports packets as they are kept.
@@ -58,7 +61,7 @@ impl Rewrite for AsKept {
         &'a mut self,
         _: usize,
         record: &Record<'a>,
-    ) -> Result<Option<(&'a [u8], Option<&'a str>)>, RewriteError> {
+    ) -> Result<Option<Rewritten<'a>>, RewriteError> {
         let decrypted = record.flags.contains(Flags::DECRYPTED);
         let comment = decrypted.then_some("received as SRTP, stored decrypted");
         Ok(Some((record.payload, comment)))
