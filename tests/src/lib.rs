@@ -10,6 +10,7 @@
 
 pub mod audio;
 pub mod bodies;
+pub mod cable;
 pub mod caller;
 pub mod certificates;
 pub mod http;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use holdfast_e2e::cable::Cable;
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::process::binary;
 use holdfast_e2e::script::{Ask, Script};
@@ -80,12 +81,17 @@ impl Redis {
 
     /// A node that shares this server with the others; all have the same key.
     fn node(&self, name: &str) -> Options {
+        Self::node_at(name, self.port)
+    }
+
+    /// One that reaches it at another port.
+    fn node_at(name: &str, port: u16) -> Options {
         Options::new()
             .node(name)
             .file("node.key", &format!("{}=\n", "A".repeat(43)))
             .set_file("node", "key_file", "node.key")
             .set("store", "kind = \"redis\"")
-            .set("store", &format!("servers = [\"127.0.0.1:{}\"]", self.port))
+            .set("store", &format!("servers = [\"127.0.0.1:{port}\"]"))
             .set("media", "orphan_timeout = \"5 s\"")
     }
 }
@@ -232,4 +238,119 @@ fn calls_go_on_while_the_store_is_away_and_are_caught_up_with() {
         warnings.iter().any(|one| one.code == "dialog_not_saved"),
         "{warnings:?}"
     );
+}
+
+/// A split network: one of two nodes that live loses the store, and the client goes on at the other one.
+/// Meanwhile the first one still has the dialog and is talked to. What it had to save is fenced off when
+/// the way is there again: it learns whose the call is, publishes its part, and both are joined.
+#[test]
+fn a_node_cut_off_from_the_store_does_not_keep_a_call_that_another_one_has() {
+    let Some(redis) = Redis::start() else {
+        return;
+    };
+    let cable = Cable::lay(([127, 0, 0, 1], redis.port).into());
+    let first = System::start(&Redis::node_at("recorder-1", cable.address.port()));
+    let second = System::start(&redis.node("recorder-2"));
+    let mut caller = Caller::new(&first);
+    let mut old = Script::new(&first);
+    let prepared = caller.prepare(Codec::Pcmu);
+    let session = prepared.offer.session;
+    let call = old.place(prepared);
+    let talk = Talk::start(&call);
+    caller.stay(Duration::from_millis(600));
+    cable.cut();
+    wait_until("the store is found to be away", || {
+        first.signaling.log().contains("dialogs are not saved")
+    });
+    // It goes on, with something to be saved.
+    old.ok(&Ask::new("UPDATE"));
+    let before = talk.finish();
+
+    let mut new = Script::new(&second);
+    let mut other = Caller::new(&second);
+    let mut prepared = other.prepare(Codec::Pcmu);
+    prepared.number += 100;
+    prepared.offer.session = session;
+    let tag = old.to_tag.clone().expect("a tag of the server's");
+    let named = format!("{};to-tag={tag};from-tag={}", old.call_id, old.from_tag);
+    let ask = Ask::invite().header("Replaces", &named);
+    let response = new.open(&ask.body(&prepared.offer.multipart()));
+    assert_eq!(response.status(), Some(200), "{response:?}");
+    let next = new.call(prepared, &response);
+    let talk = Talk::start(&next);
+    let owned = |name: &str| redis.ask(&["scard", &format!("{{holdfast}}:calls:{name}")]);
+    wait_until("the store has it as the other one's", || {
+        owned("recorder-2").trim() == "1"
+    });
+
+    cable.mend();
+    let earlier = first.published(&old.call_id).manifest;
+    assert_eq!(earlier.end_reason, EndReason::TakenOver);
+    assert_eq!(owned("recorder-1").trim(), "0", "it did not take it back");
+    assert_eq!(owned("recorder-2").trim(), "1", "nor away");
+    other.stay(Duration::from_millis(300));
+    let after = talk.finish();
+    new.hang_up();
+    let later = second.published(&new.call_id).manifest;
+    assert_eq!(later.end_reason, EndReason::Bye);
+    assert_eq!(earlier.id, later.id, "one recording");
+
+    let holdfast = Tool::at(binary("holdfast"));
+    let (id, dir) = (
+        later.id.to_string(),
+        second.recordings().display().to_string(),
+    );
+    let from = first.recordings().display().to_string();
+    let join = ["recordings", "join", &id, "--dir", &dir, "--from", &from];
+    holdfast.output(second.root(), &join);
+    let all = second.all_recordings();
+    let joined = all.iter().find(|it| it.manifest.part == JOINED);
+    let joined = joined.expect("what was joined");
+    assert_eq!(joined.manifest.parts.len(), 2);
+    let audio = Wav::open(&joined.folder.join("audio.wav")).expect("audio");
+    let middle = joined.manifest.parts[1].from_ms as usize * 8;
+    for (index, (before, after)) in before.iter().zip(&after).enumerate() {
+        let (early, late) = audio.channels[index].split_at(middle);
+        for (half, plan) in [(early, &before.plan), (late, &after.plan)] {
+            let verdict = check_channel(half, plan);
+            assert!(verdict.is_perfect(), "channel {index}: {verdict:?}");
+        }
+    }
+}
+
+/// A server that asks for a password: the right one, read from a file, opens it; a wrong one ends the
+/// process with what is wrong. Neither is ever said.
+#[test]
+fn the_password_of_the_store_comes_from_a_file_and_is_never_said() {
+    let Some(redis) = Redis::start() else {
+        return;
+    };
+    let (right, wrong) = ("correct-horse-7c1f", "battery-staple-93de");
+    assert_eq!(
+        redis.ask(&["config", "set", "requirepass", right]).trim(),
+        "OK"
+    );
+    let with = |password: &str| {
+        redis
+            .node("recorder-1")
+            .file("store.password", &format!("{password}\n"))
+            .set_file("store", "password_file", "store.password")
+            .set("log", "level = \"debug\"")
+    };
+    let system = System::start(&with(right));
+    let mut caller = Caller::new(&system);
+    let call = caller.call(Codec::Pcmu);
+    let owned = ["-a", right, "scard", "{holdfast}:calls:recorder-1"];
+    assert_eq!(redis.ask(&owned).trim(), "1", "its dialog is there");
+    caller.hang_up(&call);
+    system.published(&call.call_id);
+    for log in [system.signaling.log(), system.engine.log()] {
+        assert!(!log.contains(right), "{log}");
+    }
+    let said = System::refusal(&with(wrong));
+    assert!(said.contains("store.password_file"), "{said}");
+    assert!(!said.contains(wrong) && !said.contains(right), "{said}");
+    // None at all.
+    let said = System::refusal(&redis.node("recorder-1"));
+    assert!(said.contains("store.password_file"), "{said}");
 }

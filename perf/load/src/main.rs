@@ -83,6 +83,10 @@ struct CallsArgs {
     /// Before its BYE each call has a re-INVITE and an UPDATE accepted, and the BYE may not fail either.
     #[arg(long)]
     prove_dialogs: bool,
+    /// Streams of each call: with one, only the caller is recorded, and a call takes two sockets at either
+    /// end in place of four.
+    #[arg(long, default_value_t = 2, conflicts_with = "verify", value_parser = clap::value_parser!(u8).range(1..=2))]
+    streams: u8,
     /// No media is sent.
     #[arg(long, conflicts_with = "verify")]
     silent: bool,
@@ -276,6 +280,7 @@ fn calls(args: &CallsArgs) -> Outcome {
         may_be_forgotten: args.survivors && !args.prove_dialogs,
         proves_dialogs: args.prove_dialogs,
         is_silent: args.silent,
+        streams: args.streams,
     };
     raise_open_files()?;
     let cpu_before = cpu_time(&args.cpu_of)?;

@@ -50,6 +50,8 @@ pub struct RunPlan {
     pub proves_dialogs: bool,
     /// Whether the parties say nothing at all.
     pub is_silent: bool,
+    /// Streams of each call, 1 or 2.
+    pub streams: u8,
 }
 
 /// What a run did.
@@ -234,23 +236,31 @@ impl Run {
             let number = self.progress.placed;
             self.progress.placed += 1;
             let ip = self.agent.local_addr().map_err(AgentError::from)?.ip();
-            let ports = [self.plan.ports.open(ip)?, self.plan.ports.open(ip)?].map(Arc::new);
+            let ports = (0..self.plan.streams)
+                .map(|_| self.plan.ports.open(ip).map(Arc::new))
+                .collect::<Result<Vec<_>, _>>()?;
             let codec = self.plan.codec;
-            let mut offer = Offer::two_party(number, codec, ports[0].address, ports[1].address);
+            let [caller, callee] = [ports.first(), ports.last()]
+                .map(|pair: Option<&Arc<PortPair>>| pair.map(|pair| pair.address));
+            let (Some(caller), Some(callee)) = (caller, callee) else {
+                return Ok(());
+            };
+            let mut offer = Offer::two_party(number, codec, caller, callee);
+            // A call of one stream has the first line of one of two.
+            offer.legs.truncate(self.plan.streams.into());
             if self.plan.is_encrypted {
                 offer = offer.encrypted();
             }
             let slots = (self.plan.talk.as_millis() / 20)
                 .try_into()
                 .unwrap_or(u32::MAX);
-            let plans = (0..2)
+            let plans = (0..self.plan.streams)
                 .map(|leg| LegPlan {
                     impairment: self.plan.impairment,
                     ..LegPlan::plain(LegKey { call: number, leg }, codec, slots)
                 })
                 .collect();
             self.agent.invite(number, &offer.multipart())?;
-            let ports = ports.into();
             let call = Call {
                 offer,
                 ports,

@@ -65,6 +65,7 @@ fn recorded(
         may_be_forgotten: false,
         proves_dialogs: false,
         is_silent: false,
+        streams: 2,
     };
     let report = run(plan, |_| {}).unwrap();
     let received = *recorder.received.lock().unwrap();

@@ -75,11 +75,23 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The server cannot be reached, or refuses.
-    #[error("the Redis server")]
+    #[error("the Redis server{}", remedy(.source))]
     Redis {
         /// What it says.
         source: redis::RedisError,
     },
+}
+
+/// What an operator can do about a server that does not know us.
+fn remedy(source: &redis::RedisError) -> &'static str {
+    let is_unknown = source.kind() == redis::ErrorKind::AuthenticationFailed
+        || matches!(source.code(), Some("NOAUTH" | "WRONGPASS"));
+    if is_unknown {
+        " asks for another password: store.user and the file named by store.password_file have to be \
+         what it knows"
+    } else {
+        ""
+    }
 }
 
 /// Keeps states. It may block, in a thread of its own.
