@@ -4,6 +4,7 @@
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/rivals/Cargo.toml      # libsrtp: cc and libsrtp2-dev
+//! LIBSRTP=FOLDER cargo run …    # another one, built there: ./configure --enable-openssl; make libsrtp2.a
 //! ```
 //!
 //! Ours and libsrtp find the roll-over counter and look whether a packet was there before; AWS-LC has no
@@ -128,11 +129,21 @@ fn seal(key: &LessSafeKey, packet: &[u8]) -> Vec<u8> {
 fn compile() -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("libsrtp.c");
     let program = std::env::temp_dir().join(format!("libsrtp-{}", std::process::id()));
-    let compiled = Command::new("cc")
-        .args(["-O2", "-o"])
-        .args([&program, &source])
-        .arg("-lsrtp2")
-        .output();
+    let mut command = Command::new("cc");
+    command.args(["-O2", "-o"]).args([&program, &source]);
+    match std::env::var_os("LIBSRTP").map(PathBuf::from) {
+        // Its headers have no folder of their own before they are installed.
+        Some(built) => command
+            .arg("-DLIBSRTP_UNINSTALLED")
+            .arg("-I")
+            .arg(built.join("include"))
+            .arg("-I")
+            .arg(built.join("crypto/include"))
+            .arg(built.join("libsrtp2.a"))
+            .arg("-lcrypto"),
+        None => command.arg("-lsrtp2"),
+    };
+    let compiled = command.output();
     let is_there = compiled.is_ok_and(|it| it.status.success());
     if !is_there {
         eprintln!("no libsrtp: cc and libsrtp2-dev are needed");

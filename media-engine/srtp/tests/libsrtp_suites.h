@@ -1,5 +1,9 @@
 /* How libsrtp calls the suites. */
+#ifdef LIBSRTP_UNINSTALLED
+#include <srtp.h>
+#else
 #include <srtp2/srtp.h>
+#endif
 
 /* The suite of this number, in the order of SrtpSuite::ALL, for RTP and RTCP alike. */
 static void set_suite(srtp_policy_t *policy, uint8_t suite) {
