@@ -191,9 +191,16 @@ fn prometheus_scrapes_and_faults_make_alerts_fire() {
             .unwrap_or_default();
         rules.len() > 10 && rules.iter().all(|rule| rule["health"] == "ok")
     });
+    // Just after its first scrapes Prometheus once found two series of the same labels, and said so.
     for expression in panels() {
-        let told = watch.query(&expression).expect("an answer");
-        assert_eq!(told["status"], "success", "{expression}: {told}");
+        wait_until(&format!("{expression} is answered"), || {
+            let told = watch.query(&expression).unwrap_or_default();
+            let is_answered = told["status"] == "success";
+            if !is_answered {
+                println!("{expression}: {told}");
+            }
+            is_answered
+        });
     }
     watch.await_alert("HoldfastCertificateExpires");
 
