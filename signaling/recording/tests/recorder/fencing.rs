@@ -1,6 +1,6 @@
-//! Leases and fencing in simulated time: a node dies or is cut off, the other one goes on with its calls,
-//! and nobody takes part in two minds. Whose lease has lapsed the store says (`signaling/store/tests/redis.rs`);
-//! here is what a node does with that.
+//! Fencing in simulated time: a node dies or is cut off, the other one goes on with its calls, and nobody
+//! takes part in two minds. That a lease has lapsed the store says, by a real clock
+//! (`signaling/store/tests/redis.rs`); here is what a node does then.
 
 use std::time::Duration;
 
