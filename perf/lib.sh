@@ -181,6 +181,19 @@ restore_rcu() {
     [ -z "${rcu_expedited:-}" ] || echo "$rcu_expedited" 2>/dev/null >/sys/kernel/rcu_expedited || true
 }
 
+# Fills the memory with cache, as it is on a machine that has been up for long: reads a file of zeros that has no
+# blocks. A virtual machine gives free memory back to its host, and then each page that a write takes first costs
+# a fault of the host's, which is more than the write. FILL_MEMORY=0: leaves it as it is.
+fill_memory() {
+    [ "${FILL_MEMORY:-1}" = 1 ] || return 0
+    local free_mib
+    free_mib=$(awk '/^MemFree:/ { print int($2 / 1024) }' /proc/meminfo)
+    [ "$free_mib" -gt 512 ] || return 0
+    truncate -s "+$((free_mib - 256))M" "$work/zeros"
+    # What was read before is there still, and costs a copy.
+    cat "$work/zeros" >/dev/null
+}
+
 # Sets results to a new folder for NAME, which says what machine it is.
 begin_results() { # NAME
     work=${WORK_DIR:-$perf_dir/runs/tmp}

@@ -65,6 +65,7 @@ pub struct Engine {
     shards: Vec<ShardPorts>,
     recordings: Vec<Recording>,
     published: BTreeMap<RecordingId, PublishedRecording>,
+    held: usize,
     health: Health,
     buffer: Vec<u8>,
 }
@@ -79,6 +80,7 @@ impl Engine {
             shards: Vec::new(),
             recordings: Vec::new(),
             published: BTreeMap::new(),
+            held: 0,
             health: Health::default(),
             buffer: vec![0; MESSAGE_SIZE_MAX],
         };
@@ -141,9 +143,8 @@ impl Engine {
     }
 
     /// Ends all recordings and waits until each is published. `progress` is told how many are.
-    pub fn end(&mut self, mut progress: impl FnMut(usize)) -> Result<(), EngineError> {
+    pub fn end(&mut self, progress: impl FnMut(usize)) -> Result<(), EngineError> {
         let total = self.recordings.len();
-        let mut last_progress = Instant::now();
         for index in 0..total {
             let recording = &self.recordings[index];
             let ended = Recording {
@@ -156,6 +157,16 @@ impl Engine {
             };
             self.tell(&ToEngine::Recording(ended))?;
         }
+        self.wait_until_published(total, progress)
+    }
+
+    /// Waits until so many recordings are published. `progress` is told how many are.
+    pub fn wait_until_published(
+        &mut self,
+        total: usize,
+        mut progress: impl FnMut(usize),
+    ) -> Result<(), EngineError> {
+        let mut last_progress = Instant::now();
         while self.published.len() < total {
             self.hear()?;
             if last_progress.elapsed() >= Duration::from_secs(5) {
@@ -202,6 +213,11 @@ impl Engine {
         Ok(values)
     }
 
+    /// How many recordings it held when it began, of an engine before it.
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
     /// How it was when it last said so.
     pub const fn health(&self) -> &Health {
         &self.health
@@ -239,6 +255,7 @@ impl Engine {
         let message: FromEngine = decode(&self.buffer[..size])?;
         match &message {
             FromEngine::Hello { shards, .. } => self.shards.clone_from(shards),
+            FromEngine::Held(_) => self.held += 1,
             FromEngine::Health(health) => self.health = *health,
             FromEngine::Published(published) => {
                 self.published.insert(published.id, published.clone());

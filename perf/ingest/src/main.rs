@@ -11,6 +11,7 @@ mod signalled;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::LegKey;
 use holdfast_load::srtp::SUITE;
 use holdfast_load::verify::{CallTruth, LegTruth};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 use crate::cpu::{ThreadTimes, memory_kib};
 use crate::engine::Engine;
@@ -85,6 +88,13 @@ struct Arguments {
     /// Folder of the published recordings: each of them is compared with what was sent.
     #[arg(long)]
     verify: Option<PathBuf>,
+    /// Kills the process as soon as the last packet has left, in the middle of all calls.
+    #[arg(long, conflicts_with = "sipp_log")]
+    kill: bool,
+    /// Sends nothing: an engine was started over what a killed one left, and nobody claims its
+    /// recordings, so it publishes them; counts the packets in them.
+    #[arg(long, requires = "control", conflicts_with_all = ["kill", "verify"])]
+    left: bool,
 }
 
 impl Arguments {
@@ -98,6 +108,7 @@ fn main() -> ExitCode {
     let result = match (&arguments.control, arguments.rtpengine, &arguments.sipp_log) {
         (_, _, Some(log)) => load_server(&arguments, log),
         (_, Some(control), None) => load_rtpengine(&arguments, control),
+        (Some(control), None, None) if arguments.left => count_left(control),
         (control, None, None) => {
             load_engine(&arguments, control.as_deref().unwrap_or(Path::new("")))
         }
@@ -137,13 +148,19 @@ fn load_rtpengine(arguments: &Arguments, control: SocketAddr) -> Result<bool, Bo
     let sent = sender::send(&mut road, &targets, count, arguments.ramp(), |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
+    let pcaps = arguments.pcaps.as_deref().unwrap_or(Path::new(""));
+    if arguments.kill {
+        kill(pid)?;
+        let on_disk = rtpengine::recorded_packets(pcaps)?;
+        println!("calls={calls} packets_sent={total} packets_on_disk={on_disk}");
+        return Ok(true);
+    }
     let memory_full = memory_kib(pid, "RssAnon")?;
     rtpengine.end()?;
     // Its files are written by threads of their own.
     thread::sleep(Duration::from_secs(2));
     let used = ThreadTimes::of(pid)?.since(&begun).total();
-    let recorded =
-        rtpengine::recorded_packets(arguments.pcaps.as_deref().unwrap_or(Path::new("")))?;
+    let recorded = rtpengine::recorded_packets(pcaps)?;
     println!(
         "calls={calls} seconds={seconds} packets_sent={total} packets_recorded={recorded} \
          published_ns_per_packet={} memory_per_stream_kib={} rate_per_s={:.0} \
@@ -195,6 +212,11 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     let sent = sender::send(&mut road, &targets, count, arguments.ramp(), |packets| {
         eprintln!("sent {packets} of {total}");
     })?;
+    if arguments.kill {
+        kill(pid)?;
+        println!("calls={calls} packets_sent={total}");
+        return Ok(true);
+    }
     engine.wait_for_packets(total)?;
     let received = ThreadTimes::of(pid)?.since(&begun);
     let memory_full = memory_kib(pid, "RssAnon")?;
@@ -252,6 +274,28 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     }
     println!("{line}");
     Ok(is_right)
+}
+
+/// Counts the packets of the recordings that a killed engine left to the one that runs now.
+fn count_left(control: &Path) -> Result<bool, Box<dyn Error>> {
+    let mut engine = Engine::connect(control)?;
+    let held = engine.held();
+    engine.wait_until_published(held, |published| {
+        eprintln!("published {published} of {held}")
+    })?;
+    let packets: u64 = engine.published().map(|one| one.packets).sum();
+    println!("recordings={held} packets_on_disk={packets}");
+    Ok(true)
+}
+
+/// Kills a process and waits until its files are nobody's: until it is gone, or a zombie.
+fn kill(pid: u32) -> Result<(), Box<dyn Error>> {
+    signal::kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
+    let status = PathBuf::from(format!("/proc/{pid}/stat"));
+    while fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z ")) {
+        thread::sleep(sender::SLEEP_MIN);
+    }
+    Ok(())
 }
 
 /// Sends the media of calls that SIPp places, and checks their recordings meanwhile.
