@@ -57,6 +57,9 @@ pub const RESTORED_GRACE: Duration = Duration::from_secs(32);
 /// that have to be asked at all.
 pub const RESTORED_CHECK_MAX: Duration = Duration::from_secs(60);
 
+/// How long a store may say nothing, with nothing to save, before it is asked whether it would.
+pub const STORE_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Time after which a state that the engine could not take is sent again.
 pub const ENGINE_RETRY: Duration = Duration::from_secs(1);
 

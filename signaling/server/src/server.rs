@@ -433,6 +433,11 @@ impl Server {
                         store.save(saving);
                     }
                 }
+                Output::ProbeStore(ticket) => {
+                    if let Some(store) = &self.store {
+                        store.probe(ticket);
+                    }
+                }
                 Output::Find { number, dialog } => {
                     if let Some(store) = &self.store {
                         store.find(number, dialog);

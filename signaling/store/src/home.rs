@@ -103,7 +103,8 @@ pub trait Home: Send {
     /// It cannot be read.
     fn load(&mut self) -> Result<Vec<Row>, StoreError>;
 
-    /// Makes changes durable. Gives those that are not, because another node has the call now.
+    /// Makes changes durable. Gives those that are not, because another node has the call now. Without any
+    /// change it fails where one could not be made durable.
     ///
     /// # Errors
     ///

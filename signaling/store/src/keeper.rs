@@ -43,6 +43,7 @@ pub struct StartError(#[from] io::Error);
 #[derive(Debug)]
 enum Order {
     Put(u64, Row),
+    Probe(u64),
     Remove(RecordingId),
     Find(u64, Dialog),
 }
@@ -75,6 +76,11 @@ impl Keeper {
     /// Has a state saved; tickets rise.
     pub fn put(&self, ticket: u64, row: Row) {
         self.order(Order::Put(ticket, row));
+    }
+
+    /// Has nothing saved, so that it is known whether anything would be; the ticket is one of [`Keeper::put`].
+    pub fn probe(&self, ticket: u64) {
+        self.order(Order::Probe(ticket));
     }
 
     /// Has a state removed, some time.
@@ -124,6 +130,7 @@ impl Batch {
                 }
                 self.changes.insert(row.recording, Change::Put(row));
             }
+            Order::Probe(ticket) => self.ticket = Some(ticket),
             Order::Remove(recording) => {
                 self.changes.insert(recording, Change::Remove(recording));
             }
@@ -183,7 +190,7 @@ impl Keeping {
                 }
             }
         }
-        if changes.is_empty() {
+        if changes.is_empty() && batch.ticket.is_none() {
             return Ok(());
         }
         match self.home.commit(&changes) {
@@ -229,6 +236,7 @@ impl Keeping {
                 match self.queue.recv_timeout(left) {
                     Ok(Order::Remove(recording)) => drop(gone.insert(recording)),
                     Ok(Order::Put(_, row)) => drop(gone.remove(&row.recording)),
+                    Ok(Order::Probe(_)) => {}
                     Ok(Order::Find(number, _)) => self.tell(Report::Found(number, None))?,
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return Err(Over),

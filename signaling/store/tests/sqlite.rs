@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use holdfast_store::{Change, Dialog, Home as _, Keeper, Report, Row, Sqlite, StoreError};
 use holdfast_units::RecordingId;
@@ -43,6 +44,36 @@ fn what_was_committed_is_there_again_and_what_was_removed_is_not() {
     let mut home = Sqlite::open(&path).unwrap();
     assert_eq!(home.load().unwrap(), [row(2, "later"), row(3, "c")]);
 }
+
+/// Another process that has the database to itself, as an operator's may.
+#[test]
+fn a_probe_is_answered_by_a_database_that_saves_and_by_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dialogs.sqlite");
+    let (sender, reports) = channel();
+    let home = Box::new(Sqlite::open(&path).unwrap());
+    let keeper = Keeper::start(home, move |report| sender.send(report).is_ok()).unwrap();
+    let next = || {
+        reports
+            .recv_timeout(Duration::from_secs(20))
+            .expect("a report")
+    };
+    keeper.probe(1);
+    assert!(matches!(next(), Report::Saved(1)));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    keeper.probe(2);
+    assert!(matches!(next(), Report::Away(_)));
+    // It is not said to be back while it is locked, however often it is tried.
+    assert!(reports.recv_timeout(2 * RETRIES).is_err());
+    other.execute_batch("COMMIT").unwrap();
+    assert!(matches!(next(), Report::Back));
+    keeper.probe(3);
+    assert!(matches!(next(), Report::Saved(3)));
+}
+
+/// An attempt and the pause before it.
+const RETRIES: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn a_database_of_newer_code_and_a_file_that_is_none_are_refused() {

@@ -2,7 +2,8 @@
 //!
 //! Whatever is to be sent in a dialog waits until the state that it tells of is saved. So a process
 //! that takes up a dialog knows all that its peer was told, at whatever moment the process before
-//! died. While the store is away running calls go on without it, and are saved when it is back.
+//! died. While the store is away running calls go on without it, and are saved when it is back. While no
+//! call changes the store is probed, so that whoever watches knows before the next call does.
 //!
 //! ```text
 //!   Ready ──does not save, or not in time──▶ Away ──is back: all is saved anew──▶ Ready
@@ -23,7 +24,7 @@ use super::output::{Notice, Output, RefusedBecause};
 use super::saved::{self, RestoreError, SavedCall};
 use super::{Now, Recorder, RecorderConfig};
 use crate::admission::Sender;
-use crate::limits::RESTORED_GRACE;
+use crate::limits::{RESTORED_GRACE, STORE_PROBE_INTERVAL};
 
 /// What becomes of new calls while the store is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub(super) struct Keeping {
     /// Removed while the store was away.
     removed: BTreeSet<RecordingId>,
     ticket: u64,
+    /// When the store said last that it saves.
+    heard_at: MonoTime,
+    /// A probe that is not answered: its ticket, and since when.
+    probe: Option<(u64, MonoTime)>,
 }
 
 #[derive(Debug)]
@@ -93,6 +98,8 @@ impl Keeping {
             adopted: BTreeSet::new(),
             removed: BTreeSet::new(),
             ticket: 0,
+            heard_at: MonoTime::ZERO,
+            probe: None,
         }
     }
 
@@ -141,10 +148,21 @@ impl Keeping {
         }
     }
 
-    /// When the store should have answered.
+    /// When the store should have answered, or is to be probed.
     pub(super) fn poll_timeout(&self) -> Option<MonoTime> {
-        let oldest = self.waiting.front().filter(|_| !self.is_away);
-        oldest.map(|waiting| waiting.since + self.answer_timeout)
+        if self.when_away.is_none() || self.is_away {
+            return None;
+        }
+        let probe_at = self.heard_at + STORE_PROBE_INTERVAL;
+        Some(self.answer_due().unwrap_or(probe_at))
+    }
+
+    /// When what was asked first of the store should have been answered.
+    fn answer_due(&self) -> Option<MonoTime> {
+        let oldest = self.waiting.front().map(|waiting| waiting.since);
+        let probed = self.probe.map(|(_, since)| since);
+        let since = oldest.into_iter().chain(probed).min()?;
+        Some(since + self.answer_timeout)
     }
 }
 
@@ -217,6 +235,8 @@ impl Recorder {
     /// Everything up to this ticket is durable.
     pub fn handle_saved(&mut self, now: MonoTime, wall: WallTime, ticket: u64) {
         let now = Now { mono: now, wall };
+        self.keeping.heard_at = now.mono;
+        self.keeping.probe.take_if(|(probe, _)| *probe <= ticket);
         while self
             .keeping
             .waiting
@@ -248,15 +268,20 @@ impl Recorder {
         self.drain(now);
     }
 
-    /// Lets go on what has waited for the store for too long.
+    /// Lets go on what has waited for the store for too long; asks a store that was silent whether it saves.
     pub(super) fn judge_store(&mut self, now: Now) {
-        if self
-            .keeping
-            .poll_timeout()
-            .is_some_and(|until| until <= now.mono)
-        {
+        let due = self.keeping.poll_timeout();
+        if due.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        if self.keeping.answer_due().is_some() {
             self.lose_store(now);
             self.drain(now);
+        } else {
+            self.keeping.ticket += 1;
+            self.keeping.probe = Some((self.keeping.ticket, now.mono));
+            let probe = Output::ProbeStore(self.keeping.ticket);
+            self.outputs.push_back(probe);
         }
     }
 
@@ -265,6 +290,7 @@ impl Recorder {
             return;
         }
         self.notice(Notice::StoreAway);
+        self.keeping.probe = None;
         for waiting in std::mem::take(&mut self.keeping.waiting) {
             match waiting.first {
                 Some((tx, dialog)) if self.keeping.refuses() => {
@@ -283,6 +309,7 @@ impl Recorder {
         if !std::mem::replace(&mut self.keeping.is_away, false) {
             return;
         }
+        self.keeping.heard_at = now.mono;
         for recording in std::mem::take(&mut self.keeping.removed) {
             self.outputs.push_back(Output::Unsave(recording));
         }

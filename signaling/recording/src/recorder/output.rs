@@ -33,6 +33,8 @@ pub enum Output {
     Engine(ToEngine),
     /// Make the state of a call durable, and say so ([`Recorder::handle_saved`](super::Recorder::handle_saved)).
     Save(Saving),
+    /// Find out whether the store saves, and say so as for a state that has this ticket.
+    ProbeStore(u64),
     /// Look for the call of a dialog among those of all nodes, and say so
     /// ([`Recorder::handle_found`](super::Recorder::handle_found)).
     Find {

@@ -148,6 +148,36 @@ fn a_store_that_does_not_answer_is_taken_for_away_and_back_when_it_does() {
     assert!(world.store.count > before);
 }
 
+/// A disk that hangs gives no error; whoever watches is told before a call needs it.
+#[test]
+fn a_store_that_nobody_needs_is_probed_and_found_away() {
+    let mut world = World::keeping();
+    world.pass_secs(60);
+    assert!((11..=13).contains(&world.store.probes), "every 5 s");
+    assert!(!world.notices.contains(&Notice::StoreAway));
+    world.store.is_silent = true;
+    world.pass_secs(8);
+    assert!(world.notices.contains(&Notice::StoreAway));
+    let probes = world.store.probes;
+    world.pass_secs(60);
+    assert_eq!(world.store.probes, probes, "one that is away is not asked");
+    // It was slow: what it says now answers the probe.
+    world.store.is_silent = false;
+    let ticket = world.store.last_ticket;
+    world.recorder.handle_saved(world.now, world.wall(), ticket);
+    world.settle();
+    assert!(world.notices.contains(&Notice::StoreBack));
+    world.pass_secs(6);
+    assert_eq!(world.store.probes, probes + 1);
+}
+
+#[test]
+fn who_keeps_nothing_probes_nothing() {
+    let mut world = World::new();
+    world.pass_secs(60);
+    assert_eq!(world.store.probes, 0);
+}
+
 #[test]
 fn a_call_that_ends_meanwhile_is_not_found_by_the_next_process() {
     let mut world = World::keeping();

@@ -46,6 +46,8 @@ pub struct Store {
     /// It takes states and does not say that it has them.
     pub is_silent: bool,
     pub last_ticket: u64,
+    /// How often it was asked whether it saves.
+    pub probes: u64,
 }
 
 impl Store {
@@ -166,6 +168,14 @@ impl World {
                 Output::Save(saving) => {
                     let ticket = saving.ticket;
                     self.store.take(saving);
+                    if !self.store.is_silent {
+                        self.recorder.handle_saved(self.now, self.wall(), ticket);
+                    }
+                }
+                Output::ProbeStore(ticket) => {
+                    assert!(ticket > self.store.last_ticket, "tickets rise");
+                    self.store.last_ticket = ticket;
+                    self.store.probes += 1;
                     if !self.store.is_silent {
                         self.recorder.handle_saved(self.now, self.wall(), ticket);
                     }

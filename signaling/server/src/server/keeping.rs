@@ -49,6 +49,11 @@ impl Store {
         self.keeper.put(saving.ticket, row);
     }
 
+    /// Finds out whether states are saved.
+    pub(super) fn probe(&self, ticket: u64) {
+        self.keeper.probe(ticket);
+    }
+
     /// Asks for the call of a dialog.
     pub(super) fn find(&self, number: u64, dialog: DialogKey) {
         self.keeper.find(number, dialog_of(dialog));
