@@ -19,6 +19,7 @@ use holdfast_shard::{Command, ShardEvent, ShardStatistics};
 use holdfast_sys::seqpacket::{Connection, Listener};
 use tracing::{error, info, warn};
 
+use crate::calls::CallNames;
 use crate::disk::chain;
 use crate::figures::{self, EngineFigures};
 use crate::supervisor::Watchdog;
@@ -48,6 +49,8 @@ pub struct Control {
     pub commands: Vec<Sender<Command>>,
     /// What the shards say, with the number of who says it.
     pub events: Receiver<(usize, ShardEvent)>,
+    /// The names of the calls.
+    pub calls: CallNames,
     /// File system whose use decides whether further recordings are welcome.
     pub recordings_dir: PathBuf,
     pub disk_high_watermark_percent: u8,
@@ -230,14 +233,17 @@ impl State {
                 let (id, revision, shard) = (recording.id, recording.revision, recording.shard);
                 if !self.command(shard, Command::Recording(recording)) {
                     let reason = RefusalReason::Invalid(format!("there is no shard {shard}"));
-                    self.tell(&FromEngine::Refused {
+                    let refused = FromEngine::Refused {
                         recording: id,
                         revision,
                         reason,
-                    });
+                    };
+                    self.control.calls.handle_answer(&refused);
+                    self.tell(&refused);
                 }
             }
             ToEngine::Document(document) => {
+                self.control.calls.handle_document(&document);
                 self.command(document.shard, Command::Document(document));
             }
             ToEngine::ReconcileDone => self.command_all(&Command::ReconcileDone),
@@ -247,7 +253,10 @@ impl State {
 
     fn handle_event(&mut self, shard: usize, event: ShardEvent) {
         match event {
-            ShardEvent::Tell(message) => self.tell(&message),
+            ShardEvent::Tell(message) => {
+                self.control.calls.handle_answer(&message);
+                self.tell(&message);
+            }
             ShardEvent::HeldDone => {
                 self.listing[shard] = false;
                 if !self.listing.contains(&true) {

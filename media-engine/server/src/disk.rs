@@ -127,6 +127,7 @@ pub fn start_publishers(
 fn run(publisher: &Publisher, job: PublishJob) {
     match job {
         PublishJob::Publish { recording, results } => {
+            let _call = publisher.enter_call(recording);
             let result = publisher.publish(recording).map_err(|failure| {
                 error!(%recording, error = %chain(&failure), "a recording could not be published");
                 publisher.note_trouble(recording, &failure);
@@ -215,6 +216,7 @@ impl Writer {
                 self.unwritten
                     .borrow_mut()
                     .retain(|(of, _)| *of != recording);
+                let _call = self.incoming.enter_call(recording);
                 if let Err(error) = self.remove(recording) {
                     error!(%recording, %error, "what is left of a recording stays for now");
                 }

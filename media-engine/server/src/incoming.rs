@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 use holdfast_control::DocumentName;
 use holdfast_units::RecordingId;
+use tracing::span::EnteredSpan;
+
+use crate::calls::CallNames;
 
 /// Name of the document in which signaling describes the call: all of it that is not published.
 pub const CALL_DOCUMENT: &str = "call.json";
@@ -39,11 +42,31 @@ const ASIDE: &str = ".aside";
 #[derive(Clone, Debug)]
 pub struct Incoming {
     dir: PathBuf,
+    calls: CallNames,
 }
 
 impl Incoming {
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            dir,
+            calls: CallNames::default(),
+        }
+    }
+
+    /// The names of the calls.
+    pub fn calls(&self) -> &CallNames {
+        &self.calls
+    }
+
+    /// Lines of this thread bear the names of a recording's call until this is dropped. Reads its
+    /// description, where they are not known yet.
+    pub fn enter_call(&self, recording: RecordingId) -> EnteredSpan {
+        if !self.calls.has(recording)
+            && let Ok(description) = fs::read(self.document(recording, CALL_DOCUMENT))
+        {
+            self.calls.note(recording, &description, true);
+        }
+        self.calls.enter(recording)
     }
 
     pub fn dir(&self) -> &Path {
@@ -102,6 +125,9 @@ impl Incoming {
         name: &DocumentName,
         bytes: &[u8],
     ) -> io::Result<()> {
+        if name.as_str() == CALL_DOCUMENT {
+            self.calls.note(recording, bytes, true);
+        }
         replace(&self.document(recording, name.as_str()), bytes)
     }
 
@@ -161,6 +187,7 @@ impl Incoming {
     }
 
     fn rename(&self, recording: RecordingId, ending: &str) -> io::Result<Option<PathBuf>> {
+        self.calls.forget(recording);
         let folder = self.folder(recording);
         let mut number = 0;
         loop {

@@ -8,6 +8,7 @@
 //! ```
 
 mod block;
+mod calls;
 mod control;
 mod disk;
 mod drop_rule;
@@ -230,6 +231,7 @@ fn run(settings: &Settings, without_lost_keys: bool) -> Result<(), StartError> {
             commands: command_queue,
             events: event_sender.clone(),
             disk,
+            calls: incoming.calls().clone(),
             stop: stop.clone(),
             goes_on: goes_on.clone(),
             ready: ready_sender.clone(),
@@ -269,6 +271,7 @@ fn run(settings: &Settings, without_lost_keys: bool) -> Result<(), StartError> {
         },
         commands,
         events,
+        calls: incoming.calls().clone(),
         recordings_dir: settings.recordings.dir.clone(),
         disk_high_watermark_percent: settings.recordings.disk_high_watermark,
         disk_critical_watermark_percent: settings.recordings.disk_critical_watermark,

@@ -33,6 +33,7 @@ use holdfast_units::{RecordingId, WallTime};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
 use tracing::info;
+use tracing::span::EnteredSpan;
 
 use crate::control::disk_used_permille;
 use crate::incoming::{CALL_DOCUMENT, Incoming, METADATA, is_beside, sync_folder_of};
@@ -114,6 +115,11 @@ impl Publisher {
             troubles,
             durable_day: Arc::default(),
         }
+    }
+
+    /// Lines of this thread bear the names of a recording's call until this is dropped.
+    pub fn enter_call(&self, recording: RecordingId) -> EnteredSpan {
+        self.incoming.enter_call(recording)
     }
 
     /// It could not be published; it will be tried again.

@@ -158,6 +158,7 @@ fn sweep(
         if left.contains(&recording) || recovered.iter().any(is_known) {
             continue;
         }
+        let _call = incoming.enter_call(recording);
         if incoming.has_tracks(recording).map_err(disk)? {
             let folder = incoming
                 .set_aside(recording)
@@ -201,6 +202,7 @@ fn recover_shard(
         if !settings.without_lost_keys {
             return Err(RecoverError::Sealed { recording });
         }
+        let _call = settings.incoming.enter_call(recording);
         error!(%recording, %stream, "without the keys of the node its packets are kept as they came");
     }
     let is_received_on = leftover.is_some() && !(settings.has_lost)(index);
@@ -395,6 +397,7 @@ impl Replay<'_> {
             .cloned()
             .collect();
         for recording in lost {
+            let _call = self.incoming.enter_call(recording.id);
             warn!(recording = %recording.id, "its ports are no longer configured: it ends here");
             let life = Life::Ended {
                 reason: EndReason::EngineRecovered,
@@ -422,6 +425,7 @@ impl Replay<'_> {
             assembly.handle_outage(from, now, &note);
         }
         for recording in assembly.active() {
+            let _call = self.incoming.enter_call(recording.id);
             info!(recording = %recording.id, "goes on");
         }
     }
@@ -452,6 +456,7 @@ impl Replay<'_> {
                 continue;
             };
             if let Some(Finished::Failed(recording, error)) = assembly.handle_result(result) {
+                let _call = self.incoming.enter_call(recording);
                 error!(%recording, %error, "a file of a recording could not be written");
             }
         }
@@ -506,6 +511,7 @@ impl Replay<'_> {
                 })
             }
             DiskOrder::Remove { recording } => {
+                let _call = self.incoming.enter_call(recording);
                 if let Err(error) = self.incoming.remove(recording) {
                     warn!(%recording, %error, "what is left of a recording stays");
                 }
@@ -572,7 +578,10 @@ fn read_states(incoming: &Incoming) -> Result<BTreeMap<u16, Vec<Recording>>, Rec
                 return Err(RecoverError::SavedTooNew { path, source });
             }
             // A power cut may have left it half written; the journal then has it.
-            Err(error) => warn!(path = %path.display(), %error, "a state file does not read"),
+            Err(error) => {
+                let _call = incoming.enter_call(recording);
+                warn!(%recording, path = %path.display(), %error, "a state file does not read");
+            }
         }
     }
     Ok(states)

@@ -24,6 +24,7 @@ use holdfast_units::{MonoTime, WallTime};
 use tracing::{error, info, warn};
 
 use crate::block::Block;
+use crate::calls::CallNames;
 use crate::disk::Disk;
 use crate::endings::Endings;
 use crate::ingest::{IngestWatch, ShardIngest};
@@ -66,6 +67,8 @@ pub struct ShardSetup {
     pub commands: Receiver<Command>,
     pub events: Sender<(usize, ShardEvent)>,
     pub disk: Disk,
+    /// The names of the calls.
+    pub calls: CallNames,
     /// Set when the process is to end; the thread ends when nothing would be lost by it.
     pub stop: Arc<AtomicBool>,
     /// Set at the end where there are recordings that go on after the next start.
@@ -86,6 +89,7 @@ struct State {
     segments: Segments,
     disk: Disk,
     events: Sender<(usize, ShardEvent)>,
+    calls: CallNames,
     index: usize,
     /// Requests of the journal that are under way.
     in_flight: usize,
@@ -159,6 +163,7 @@ async fn run(setup: ShardSetup) {
         segments,
         disk,
         events,
+        calls: setup.calls,
         index,
         in_flight: 0,
         quiet_turns: 0,
@@ -397,7 +402,7 @@ impl State {
                 }
                 let _ = self.events.send((self.index, event));
             }
-            Output::Notice(notice) => log(self.index, &notice),
+            Output::Notice(notice) => log(self.index, &self.calls, &notice),
             Output::Journal(_) => unreachable!("carried out by the caller"),
         }
     }
@@ -496,7 +501,8 @@ fn complete(
     carry_out(state);
 }
 
-fn log(shard: usize, notice: &Notice) {
+fn log(shard: usize, calls: &CallNames, notice: &Notice) {
+    let _call = notice.recording().map(|recording| calls.enter(recording));
     match notice {
         Notice::Journal(JournalEvent::Recovered { committed }) => {
             info!(shard, %committed, "the journal is written again");
@@ -519,8 +525,12 @@ fn log(shard: usize, notice: &Notice) {
             warn!(recording = %mute.recording, stream = %mute.stream, suite = %mute.suite,
                 packets = mute.packets, cause, "nothing of an encrypted stream authenticates");
         }
-        Notice::Dropped { stream, count } => {
-            error!(%stream, count, "packets could not be kept");
+        Notice::Dropped {
+            recording,
+            stream,
+            count,
+        } => {
+            error!(%recording, %stream, count, "packets could not be kept");
         }
     }
 }

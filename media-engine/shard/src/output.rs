@@ -177,9 +177,25 @@ pub enum Notice {
     Mute(Mute),
     /// Datagrams of a stream could not be kept.
     Dropped {
+        /// Which recording.
+        recording: RecordingId,
         /// Which stream.
         stream: StreamId,
         /// How many.
         count: u32,
     },
+}
+
+impl Notice {
+    /// The recording that it is about; `None` where it is about the shard.
+    pub const fn recording(&self) -> Option<RecordingId> {
+        match self {
+            Self::Failed(recording, _)
+            | Self::Orphaned(recording)
+            | Self::Latched { recording, .. }
+            | Self::Mute(Mute { recording, .. })
+            | Self::Dropped { recording, .. } => Some(*recording),
+            Self::Journal(_) | Self::CheckpointFailed(_) => None,
+        }
+    }
 }

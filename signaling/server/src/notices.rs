@@ -138,10 +138,12 @@ fn log(notice: &Notice) {
         }
         Notice::LineRefused {
             call_id,
+            peer,
             line,
             reason,
         } => {
-            info!(call_id, line, %reason, "a stream is answered with port 0");
+            let peer = peer.map(tracing::field::display);
+            info!(call_id, peer, line, %reason, "a stream is answered with port 0");
         }
         Notice::InviteRefused {
             call_id,
@@ -166,8 +168,13 @@ fn log(notice: &Notice) {
         Notice::CallReplaced { recording } => {
             info!(%recording, "another dialog goes on with the call");
         }
-        Notice::CallTaken { recording, call_id } => {
-            warn!(%recording, call_id, "another node goes on with the call");
+        Notice::CallTaken {
+            recording,
+            call_id,
+            peer,
+        } => {
+            let peer = peer.map(tracing::field::display);
+            warn!(%recording, call_id, peer, "another node goes on with the call");
         }
         Notice::CallAdopted { recording } => {
             warn!(%recording, "goes on with a call of another node");

@@ -70,10 +70,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                     return;
                 }
                 stream.unwritten = Unwritten::default();
-                let stream = stream.desired.id;
-                let count = lost.count;
-                self.outputs
-                    .push_back(Output::Notice(Notice::Dropped { stream, count }));
+                self.outputs.push_back(Output::Notice(Notice::Dropped {
+                    recording: stream.recording,
+                    stream: stream.desired.id,
+                    count: lost.count,
+                }));
             }
             self.unwritten.pop();
         }

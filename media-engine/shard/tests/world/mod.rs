@@ -344,7 +344,9 @@ impl World {
     /// Datagrams of a stream that the log says were dropped.
     pub fn dropped(&self, stream: StreamId) -> u32 {
         let of = |notice: &Notice| match notice {
-            Notice::Dropped { stream: id, count } if *id == stream => Some(*count),
+            Notice::Dropped {
+                stream: id, count, ..
+            } if *id == stream => Some(*count),
             _ => None,
         };
         self.notices.iter().filter_map(of).sum()

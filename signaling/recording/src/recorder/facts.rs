@@ -5,6 +5,7 @@
 //! has changed nothing (RFC 3261 §14.1, P-38).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use holdfast_manifest::{MetadataDocument, Warning};
 use holdfast_units::{StreamId, WallTime};
@@ -54,6 +55,8 @@ pub(super) struct Carrier<'a> {
     /// Whether this is a request in the dialog: a broken document then changes nothing.
     pub(super) is_in_dialog: bool,
     pub(super) call_id: &'a str,
+    /// Where the INVITE of the call came from.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Facts {

@@ -229,7 +229,8 @@ impl Recorder {
         };
         call.is_saved = false;
         let dialog = call.dialog.take();
-        let (call_id, revision) = (call.sip.call_id.clone(), call.sync.revision);
+        let (call_id, peer) = (call.sip.call_id.clone(), call.sip.peer);
+        let revision = call.sync.revision;
         if let Some(dialog) = dialog {
             self.call_by_dialog.remove(&dialog);
             self.endpoint.disown_dialog(dialog);
@@ -239,6 +240,7 @@ impl Recorder {
             self.notice(Notice::CallTaken {
                 recording: id,
                 call_id,
+                peer,
             });
         } else if revision == 0 {
             drop(self.forget(now, id));

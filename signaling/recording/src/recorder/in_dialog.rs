@@ -1,5 +1,7 @@
 //! Requests in a call: re-INVITE, UPDATE, BYE, the ACK with an answer.
 
+use std::net::SocketAddr;
+
 use holdfast_manifest::EndReason;
 use holdfast_sip::endpoint::{DialogId, GoneCause, ServerTx};
 use holdfast_sip::{Method, Reply, Request, Response, Status};
@@ -103,7 +105,7 @@ impl Recorder {
             &content,
             Head::WithBody,
         );
-        let carrier = carrier_of(now, &request.request, &content, file);
+        let carrier = carrier_of(now, &request.request, &content, file, call.sip.peer);
         let facts = call.facts.clone();
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let exchange = Exchange {
@@ -174,7 +176,7 @@ impl Recorder {
         };
         let wanted = if is_bye { Head::Always } else { Head::WithBody };
         let file = keep(&mut call.documents, request.head(), content, wanted);
-        let carrier = carrier_of(now, request, content, file);
+        let carrier = carrier_of(now, request, content, file, call.sip.peer);
         self.merge_carried(id, content, &carrier);
     }
 
@@ -207,6 +209,7 @@ impl Recorder {
             has_sdp: content.sdp.is_some(),
             is_in_dialog: true,
             call_id: response.call_id(),
+            peer: call.sip.peer,
         };
         self.merge_carried(id, content, &carrier);
         self.push(id);
@@ -546,6 +549,7 @@ fn carrier_of<'r>(
     request: &'r Request,
     content: &Content,
     file: Option<String>,
+    peer: Option<SocketAddr>,
 ) -> Carrier<'r> {
     Carrier {
         method: request.method().as_str(),
@@ -554,6 +558,7 @@ fn carrier_of<'r>(
         has_sdp: content.sdp.is_some(),
         is_in_dialog: true,
         call_id: request.call_id(),
+        peer,
     }
 }
 

@@ -231,6 +231,7 @@ impl Recorder {
             has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
             call_id: beginning.call_id,
+            peer: beginning.sip.peer,
         };
         let mut asking = beginning.asking;
         if let Some(metadata) = &content.metadata {
@@ -430,6 +431,7 @@ impl Recorder {
                 let call_id = carrier.call_id.to_owned();
                 self.notice(Notice::LineRefused {
                     call_id,
+                    peer: carrier.peer,
                     line,
                     reason,
                 });

@@ -20,6 +20,7 @@ impl Recorder {
         let recording = match notice {
             Notice::CallChanged { recording, .. }
             | Notice::CallReplaced { recording, .. }
+            | Notice::CallAdopted { recording, .. }
             | Notice::ChangeRefused { recording, .. }
             | Notice::RecordingUnaccounted { recording, .. }
             | Notice::Commanded { recording, .. }

@@ -79,6 +79,8 @@ pub enum Notice {
     LineRefused {
         /// Call-ID.
         call_id: String,
+        /// Where the offer came from.
+        peer: Option<SocketAddr>,
         /// Its index, from 0.
         line: usize,
         /// Why.
@@ -135,6 +137,8 @@ pub enum Notice {
         recording: RecordingId,
         /// Call-ID.
         call_id: String,
+        /// Where its INVITE came from.
+        peer: Option<SocketAddr>,
     },
     /// A call of another node goes on here.
     CallAdopted {

@@ -201,6 +201,7 @@ impl Recorder {
             has_sdp: content.sdp.is_some(),
             is_in_dialog: false,
             call_id: request.call_id(),
+            peer: call.sip.peer,
         };
         let facts = self.candidate(facts, &content, &carrier, Some((&proposal, settled)));
         let takeover = self.takeover(invite, marks, &content, address);
