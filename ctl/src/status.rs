@@ -84,6 +84,9 @@ fn for_people(status: &Status) -> String {
     let engine = &status.engine;
     match &engine.statistics {
         Some(statistics) if engine.is_connected => text.push_str(&of_engine(statistics, status.at)),
+        None if engine.is_connected => {
+            text.push_str(&line("engine", "connected; its numbers come within a second"));
+        }
         Some(_) | None => text.push_str(&line("engine", "not connected")),
     }
     if !engine.shards.is_empty() {
