@@ -56,10 +56,10 @@ impl CallNames {
                     named.is_held = true;
                 }
             }
-            FromEngine::Refused { recording, .. } => {
-                if names.get(recording).is_some_and(|named| !named.is_held) {
-                    names.remove(recording);
-                }
+            FromEngine::Refused { recording, .. }
+                if names.get(recording).is_some_and(|named| !named.is_held) =>
+            {
+                names.remove(recording);
             }
             _ => {}
         }
