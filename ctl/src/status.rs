@@ -85,7 +85,10 @@ fn for_people(status: &Status) -> String {
     match &engine.statistics {
         Some(statistics) if engine.is_connected => text.push_str(&of_engine(statistics, status.at)),
         None if engine.is_connected => {
-            text.push_str(&line("engine", "connected; its numbers come within a second"));
+            text.push_str(&line(
+                "engine",
+                "connected; its numbers come within a second",
+            ));
         }
         Some(_) | None => text.push_str(&line("engine", "not connected")),
     }
