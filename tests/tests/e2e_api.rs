@@ -10,7 +10,7 @@ use holdfast_e2e::process::binary;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::Talk;
 use holdfast_e2e::tools::Tool;
-use holdfast_e2e::wait::wait_for;
+use holdfast_e2e::wait::{wait_for, wait_until};
 use holdfast_load::invite::Codec;
 use serde_json::Value;
 
@@ -142,6 +142,40 @@ fn a_recording_is_found_and_its_files_are_served_with_ranges_and_no_others() {
     std::fs::remove_file(folder.join("audio.wav")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.join("audio.wav")).unwrap();
     assert_eq!(get(&system, &path).status, 404);
+}
+
+/// The index is a convenience: the folder says what there is.
+#[test]
+fn a_search_follows_what_is_moved_and_outlives_a_damaged_index() {
+    let Recorded {
+        mut system, folder, ..
+    } = recorded();
+    let is_indexed = |system: &System, times: usize| {
+        let log = system.signaling.log();
+        log.matches("recordings are found by an index").count() == times
+    };
+    wait_until("the index is there", || is_indexed(&system, 1));
+    let count = |system: &System| {
+        let found = get(system, "/api/recordings").json();
+        found["recordings"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&system), 1);
+    let elsewhere = system.root().join("elsewhere");
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    assert_eq!(count(&system), 0);
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    assert_eq!(count(&system), 1);
+
+    system.signaling.kill();
+    let index = system.root().join("state/recordings.sqlite");
+    assert!(index.is_file());
+    std::fs::write(&index, "no database").unwrap();
+    system.signaling.start();
+    system.await_ready();
+    wait_until("the index is there again", || is_indexed(&system, 2));
+    assert_eq!(count(&system), 1);
+    let log = system.signaling.log();
+    assert!(!log.contains("searched without an index"), "{log}");
 }
 
 #[test]

@@ -18,6 +18,24 @@ pub struct Catalogue {
     dir: PathBuf,
 }
 
+/// The folder of one day.
+#[cfg(feature = "index")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DayFolder {
+    /// Which day.
+    pub(crate) day: Day,
+    /// The folder.
+    pub(crate) path: PathBuf,
+}
+
+#[cfg(feature = "index")]
+impl DayFolder {
+    /// Its path below the recordings, `YYYY/MM/DD`: texts that are in the order of the days.
+    pub(crate) fn name(&self) -> String {
+        self.day.folder().to_string_lossy().into_owned()
+    }
+}
+
 /// A recording's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -37,30 +55,48 @@ impl Catalogue {
 
     /// All recordings, or those of one day, by date and then by id. The folder has to be there.
     pub fn entries(&self, day: Option<Day>) -> Result<Vec<Entry>, CatalogueError> {
-        fs::read_dir(&self.dir).map_err(|source| read_error(&self.dir, source))?;
-        let mut days = Vec::new();
-        if let Some(day) = day {
-            days.push(self.dir.join(day.folder()));
-        } else {
-            for year in numbered(&self.dir, 4)? {
-                for month in numbered(&year, 2)? {
-                    days.extend(numbered(&month, 2)?);
-                }
+        let days = match day {
+            Some(day) => {
+                self.check()?;
+                vec![self.dir.join(day.folder())]
             }
-        }
+            None => self.all_days()?,
+        };
         let mut entries = Vec::new();
         for day in days {
-            let mut of_day: Vec<Entry> = folders(&day)?
-                .into_iter()
-                .filter_map(|(name, path)| {
-                    let (id, part) = holdfast_manifest::parse_folder_name(&name)?;
-                    Some(Entry { id, part, path })
-                })
-                .collect();
-            of_day.sort_by_key(|entry| (entry.id, entry.part));
-            entries.append(&mut of_day);
+            entries.append(&mut entries_of(&day)?);
         }
         Ok(entries)
+    }
+
+    /// Where the recordings are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The folders of days, in their order.
+    #[cfg(feature = "index")]
+    pub(crate) fn day_folders(&self) -> Result<Vec<DayFolder>, CatalogueError> {
+        let folder = |path: PathBuf| day_of(&path).map(|day| DayFolder { day, path });
+        Ok(self.all_days()?.into_iter().filter_map(folder).collect())
+    }
+
+    fn all_days(&self) -> Result<Vec<PathBuf>, CatalogueError> {
+        self.check()?;
+        let mut days = Vec::new();
+        for year in numbered(&self.dir, 4)? {
+            for month in numbered(&year, 2)? {
+                days.extend(numbered(&month, 2)?);
+            }
+        }
+        Ok(days)
+    }
+
+    /// An empty answer is not to be had of a folder that is not there.
+    fn check(&self) -> Result<(), CatalogueError> {
+        let read = fs::read_dir(&self.dir);
+        read.map(drop)
+            .map_err(|source| read_error(&self.dir, source))
     }
 
     /// The one recording whose id is, or begins with, `text`; a further part of it where that ends
@@ -94,15 +130,7 @@ impl Entry {
 
     /// The day that it is filed under.
     pub fn day(&self) -> Option<Day> {
-        let mut names = self.path.iter().rev().skip(1).take(3);
-        let (day, month, year) = (names.next()?, names.next()?, names.next()?);
-        parse_day(&format!(
-            "{}-{}-{}",
-            year.to_str()?,
-            month.to_str()?,
-            day.to_str()?
-        ))
-        .ok()
+        day_of(self.path.parent()?)
     }
 
     /// What `recording.json` says.
@@ -135,7 +163,25 @@ impl Entry {
     }
 }
 
-/// Folders whose names are so many digits, in order.
+/// The recordings in the folder of a day, in the order of their ids.
+pub(crate) fn entries_of(day: &Path) -> Result<Vec<Entry>, CatalogueError> {
+    let entry = |(name, path): (String, PathBuf)| {
+        let (id, part) = holdfast_manifest::parse_folder_name(&name)?;
+        Some(Entry { id, part, path })
+    };
+    let mut entries: Vec<Entry> = folders(day)?.into_iter().filter_map(entry).collect();
+    entries.sort_by_key(|entry| (entry.id, entry.part));
+    Ok(entries)
+}
+
+/// The day whose folder this is.
+fn day_of(folder: &Path) -> Option<Day> {
+    let mut names = folder.iter().rev().take(3);
+    let (day, month, year) = (names.next()?, names.next()?, names.next()?);
+    let (year, month, day) = (year.to_str()?, month.to_str()?, day.to_str()?);
+    parse_day(&format!("{year}-{month}-{day}")).ok()
+}
+
 /// Whether a text can be the beginning of an id.
 pub fn check_id(text: &str) -> Result<(), CatalogueError> {
     let is_hex = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);
@@ -151,6 +197,7 @@ fn not_an_id(text: &str) -> CatalogueError {
     }
 }
 
+/// Folders whose names are so many digits, in order.
 fn numbered(path: &Path, digits: usize) -> Result<Vec<PathBuf>, CatalogueError> {
     let is_number =
         |name: &str| name.len() == digits && name.bytes().all(|octet| octet.is_ascii_digit());

@@ -1,17 +1,21 @@
 //! The folder of published recordings: which there are, what their manifests say, and which of them
 //! are meant by a search.
 //!
-//! It reads and never writes. What does not look like a recording is passed over; one whose manifest
+//! It reads the folder and never writes there. What does not look like a recording is passed over; one whose manifest
 //! does not read is told as such.
 
 mod catalogue;
 mod day;
 mod error;
 mod fingerprint;
+#[cfg(feature = "index")]
+mod index;
 mod search;
 
 pub use catalogue::{Catalogue, Entry, check_id, read_error};
 pub use day::{Day, parse_day};
 pub use error::CatalogueError;
 pub use fingerprint::{fingerprint, hex, is_within};
+#[cfg(feature = "index")]
+pub use index::{Index, IndexError, Refreshed};
 pub use search::{Found, Query};

@@ -75,12 +75,10 @@ impl Catalogue {
 
     /// The recordings of each day that may be meant.
     fn days(&self, query: &Query) -> Result<BTreeMap<Day, Vec<Entry>>, CatalogueError> {
-        let (first, last) = (query.from.map(Day::of), query.to.map(Day::of));
         let mut days: BTreeMap<Day, Vec<Entry>> = BTreeMap::new();
         for entry in self.entries(None)? {
             let Some(day) = entry.day() else { continue };
-            let is_within = first.is_none_or(|it| it <= day) && last.is_none_or(|it| day <= it);
-            if is_within {
+            if query.may_mean(day) {
                 days.entry(day).or_default().push(entry);
             }
         }
@@ -89,6 +87,12 @@ impl Catalogue {
 }
 
 impl Query {
+    /// Whether a recording that is filed under this day may be meant.
+    pub fn may_mean(&self, day: Day) -> bool {
+        let (first, last) = (self.from.map(Day::of), self.to.map(Day::of));
+        first.is_none_or(|it| it <= day) && last.is_none_or(|it| day <= it)
+    }
+
     /// Whether a recording is meant.
     pub fn means(&self, manifest: &Manifest) -> bool {
         self.from.is_none_or(|from| from <= manifest.started)
@@ -109,7 +113,7 @@ impl Query {
 }
 
 /// Names and addresses of all who took part, and who called.
-fn addresses(manifest: &Manifest) -> impl Iterator<Item = &String> {
+pub(crate) fn addresses(manifest: &Manifest) -> impl Iterator<Item = &String> {
     let participants = manifest.call.participants.iter();
     participants
         .flat_map(|it| it.names.iter().chain(&it.aors))
@@ -122,20 +126,29 @@ fn has_participant(manifest: &Manifest, part: &str) -> bool {
 }
 
 fn has_number(manifest: &Manifest, number: &str) -> bool {
-    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
     let wanted = digits(number);
-    // The user of a URI: behind the scheme, before the host and its parameters.
-    let user = |address: &str| {
-        let address = address.split_once(':').map_or(address, |(_, rest)| rest);
-        let user = address.split(['@', ';', '>']).next().unwrap_or_default();
-        digits(user)
-    };
-    !wanted.is_empty() && addresses(manifest).any(|address| user(address).ends_with(&wanted))
+    let is_it = |address: &String| user_digits(address).ends_with(&wanted);
+    !wanted.is_empty() && addresses(manifest).any(is_it)
+}
+
+/// The digits of the user of a URI: behind the scheme, before the host and its parameters.
+pub(crate) fn user_digits(address: &str) -> String {
+    let address = address.split_once(':').map_or(address, |(_, rest)| rest);
+    digits(address.split(['@', ';', '>']).next().unwrap_or_default())
+}
+
+pub(crate) fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
 }
 
 fn has_call_id(manifest: &Manifest, id: &str) -> bool {
+    known_as(manifest).any(|it| it == id)
+}
+
+/// The Call-ID, and what other systems know the call by.
+pub(crate) fn known_as(manifest: &Manifest) -> impl Iterator<Item = &String> {
     let known = manifest.call.correlations.iter().map(|it| &it.value);
-    known.chain([&manifest.call.sip.call_id]).any(|it| it == id)
+    known.chain([&manifest.call.sip.call_id])
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub const HTTP_BODY_SIZE_MAX: usize = 16 * 1024;
 pub const HTTP_RECORDINGS_USUAL: usize = 100;
 /// Recordings in one answer.
 pub const HTTP_RECORDINGS_MAX: usize = 1_000;
-/// Manifests that are read for one answer.
+/// Manifests that are read for one answer while there is no index.
 pub const HTTP_MANIFESTS_MAX: usize = 20_000;
 /// How long a reader may take nothing of what it asked for.
 pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);

@@ -9,6 +9,7 @@ mod access;
 mod api;
 mod calls;
 mod health;
+mod indexed;
 mod latency;
 mod listener;
 mod metrics;
@@ -36,6 +37,7 @@ use tracing::error;
 
 use crate::incoming::Incoming;
 use crate::limits::{HTTP_ANSWER_TIMEOUT, HTTP_BODY_SIZE_MAX, HTTP_PLACING_TIMEOUT};
+use indexed::Indexed;
 use problem::Problem;
 
 /// What all requests share.
@@ -47,6 +49,7 @@ struct Shared {
     settings: Settings,
     inbox: Sender<Incoming>,
     files: RwLock<Files>,
+    indexed: Indexed,
 }
 
 /// What the files of `[http]` say.
@@ -72,6 +75,10 @@ impl Http {
             settings: settings.clone(),
             inbox,
             files: RwLock::new(Files::new(files)?),
+            indexed: Indexed::new(
+                settings.recordings.dir.clone(),
+                settings.node.state_dir.join(INDEX_FILE),
+            ),
         })))
     }
 
@@ -104,6 +111,11 @@ impl Http {
             .spawn(serving);
         if let Err(error) = started {
             error!(%error, "no HTTP: no thread for it");
+        }
+        let http = self.clone();
+        let indexing = std::thread::Builder::new().name("index".into());
+        if let Err(error) = indexing.spawn(move || http.0.indexed.build()) {
+            error!(%error, "no index of recordings: no thread for it");
         }
     }
 
@@ -239,3 +251,6 @@ async fn metrics_of(
         text,
     ))
 }
+
+/// The index of published recordings, in `node.state_dir`.
+const INDEX_FILE: &str = "recordings.sqlite";

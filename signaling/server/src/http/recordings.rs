@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tower_http::services::ServeFile;
 
 use super::{Http, Problem};
-use crate::limits::{HTTP_MANIFESTS_MAX, HTTP_RECORDINGS_MAX, HTTP_RECORDINGS_USUAL};
+use crate::limits::{HTTP_RECORDINGS_MAX, HTTP_RECORDINGS_USUAL};
 
 pub fn router() -> Router<Http> {
     Router::new()
@@ -56,7 +56,8 @@ async fn search(
         number: wanted.number,
         call_id: wanted.call_id,
     };
-    let look = move |catalogue: Catalogue| catalogue.search(&query, limit, HTTP_MANIFESTS_MAX);
+    let searching = http.clone();
+    let look = move |_| searching.0.indexed.search(&query, limit);
     let found = http.look(look).await?;
     let unreadable = found.unreadable.iter();
     Ok(Json(json!({
