@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 use crate::Verdict;
 use crate::error::{self, CommandError};
 use crate::text;
-use holdfast_catalogue::{Catalogue, Day, Entry, Query};
+use holdfast_catalogue::{Catalogue, Entry, Query};
 
 /// Which recordings are listed.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Those of one day alone.
-    pub day: Option<Day>,
     /// The newest of these alone.
     pub last: Option<usize>,
     /// Those that this means.
@@ -28,25 +26,14 @@ pub(crate) fn list(
     wanted: &Wanted,
     json: bool,
 ) -> Result<Verdict, CommandError> {
-    let mut good = Vec::new();
-    let mut broken = Vec::new();
-    for entry in catalogue.entries(wanted.day)? {
-        match entry.manifest() {
-            Ok(manifest) if wanted.query.means(&manifest) => good.push((manifest, entry)),
-            Ok(_) => {}
-            Err(error) => broken.push((entry, error::chain(&error))),
-        }
-    }
-    good.sort_by_key(|(manifest, entry)| (manifest.started, entry.id, entry.part));
-    let passed_over = wanted
-        .last
-        .map_or(0, |last| good.len().saturating_sub(last));
-    let shown = good.get(passed_over..).unwrap_or_default();
+    // Days without one that is shown are not read.
+    let count = wanted.last.unwrap_or(usize::MAX);
+    let found = catalogue.search(&wanted.query, count, usize::MAX)?;
+    let good: Vec<(Entry, Manifest)> = found.recordings.into_iter().rev().collect();
+    let told = |(entry, error)| (entry, error::chain(&error));
+    let broken: Vec<(Entry, String)> = found.unreadable.into_iter().map(told).collect();
     if json {
-        let mut rows: Vec<Value> = shown
-            .iter()
-            .map(|(it, entry)| json_row(it, entry))
-            .collect();
+        let mut rows: Vec<Value> = good.iter().map(|(entry, it)| json_row(it, entry)).collect();
         rows.extend(broken.iter().map(|(entry, error)| {
             json!({ "id": entry.id.to_string(), "part": entry.part, "path": entry.path, "error": error })
         }));
@@ -61,7 +48,7 @@ pub(crate) fn list(
             "PARTIES",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
-        rows.extend(shown.iter().map(|(it, entry)| text_row(it, entry)));
+        rows.extend(good.iter().map(|(entry, it)| text_row(it, entry)));
         write!(out, "{}", text::columns(&rows))?;
         for (_, error) in &broken {
             writeln!(out, "{error}")?;

@@ -318,16 +318,13 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
             call_id,
         } => {
             let query = Query {
+                day: *day,
                 participant: participant.clone(),
                 number: number.clone(),
                 call_id: call_id.clone(),
                 ..Query::default()
             };
-            let wanted = list::Wanted {
-                day: *day,
-                last: *last,
-                query,
-            };
+            let wanted = list::Wanted { last: *last, query };
             list::list(out, &catalogue, &wanted, cli.json)
         }
         RecordingsCommand::Show { id } => show::show(out, &catalogue.find(id)?, cli.json),

@@ -182,12 +182,15 @@ fn conditions(query: &Query) -> (String, Vec<Value>) {
         text.push_str(condition);
         values.push(value);
     };
+    if let Some(day) = query.day {
+        add("day = ?", folder_name(day).into());
+    }
     if let Some(from) = query.from {
-        add("day >= ?", day_name(from).into());
+        add("day >= ?", folder_name(Day::of(from)).into());
         add("started >= ?", nanoseconds(from).into());
     }
     if let Some(to) = query.to {
-        add("day <= ?", day_name(to).into());
+        add("day <= ?", folder_name(Day::of(to)).into());
         add("started < ?", nanoseconds(to).into());
     }
     if let Some(part) = &query.participant {
@@ -385,8 +388,8 @@ fn nanoseconds(at: WallTime) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
 }
 
-fn day_name(at: WallTime) -> String {
-    Day::of(at).folder().to_string_lossy().into_owned()
+fn folder_name(day: Day) -> String {
+    day.folder().to_string_lossy().into_owned()
 }
 
 /// No folder's time of change: the day is read again at the next look.

@@ -10,6 +10,8 @@ use crate::{Catalogue, CatalogueError, Day, Entry};
 /// What is looked for; what is not said fits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
+    /// Filed under this day.
+    pub day: Option<Day>,
     /// Begun at this moment or after it.
     pub from: Option<WallTime>,
     /// Begun before this moment.
@@ -76,7 +78,7 @@ impl Catalogue {
     /// The recordings of each day that may be meant.
     fn days(&self, query: &Query) -> Result<BTreeMap<Day, Vec<Entry>>, CatalogueError> {
         let mut days: BTreeMap<Day, Vec<Entry>> = BTreeMap::new();
-        for entry in self.entries(None)? {
+        for entry in self.entries(query.day)? {
             let Some(day) = entry.day() else { continue };
             if query.may_mean(day) {
                 days.entry(day).or_default().push(entry);
@@ -90,10 +92,12 @@ impl Query {
     /// Whether a recording that is filed under this day may be meant.
     pub fn may_mean(&self, day: Day) -> bool {
         let (first, last) = (self.from.map(Day::of), self.to.map(Day::of));
-        first.is_none_or(|it| it <= day) && last.is_none_or(|it| day <= it)
+        self.day.is_none_or(|it| it == day)
+            && first.is_none_or(|it| it <= day)
+            && last.is_none_or(|it| day <= it)
     }
 
-    /// Whether a recording is meant.
+    /// Whether a recording is meant, that is filed under a day that may be.
     pub fn means(&self, manifest: &Manifest) -> bool {
         self.from.is_none_or(|from| from <= manifest.started)
             && self.to.is_none_or(|to| manifest.started < to)

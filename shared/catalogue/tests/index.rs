@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use holdfast_catalogue::{Catalogue, Index, Query, Refreshed};
+use holdfast_catalogue::{Catalogue, Day, Index, Query, Refreshed};
 use holdfast_manifest::{
     Call, Correlation, EndReason, FILE_NAME, FORMAT, JOINED, Manifest, Participant, folder_name,
 };
@@ -146,9 +146,11 @@ impl World {
         let number = maybe(&["4567", "30 123 45 67", "x", "2125554567"]);
         let call_id = maybe(&["call-1", "ucid-2", "call-"]);
         let mut at = || (self.dice.roll(3) == 0).then_some(WallTime(self.dice.roll(60) * DAY / 4));
+        let (from, to, day) = (at(), at(), at());
         Query {
-            from: at(),
-            to: at(),
+            day: day.map(Day::of),
+            from,
+            to,
             participant,
             number,
             call_id,

@@ -50,6 +50,7 @@ async fn search(
         return Err(Problem::bad_request(allowed));
     }
     let query = Search {
+        day: None,
         from: wanted.from.as_deref().map(moment).transpose()?,
         to: wanted.to.as_deref().map(moment).transpose()?,
         participant: wanted.participant,
