@@ -10,7 +10,7 @@ use crate::invite::Body;
 use crate::limits;
 use crate::sip::{Framer, FramingError};
 use crate::tls::{Client, Stream};
-use crate::uac::{Event, Method, Output, RequestError, Transport, Uac, UacConfig};
+use crate::uac::{DialogName, Event, Method, Output, RequestError, Transport, Uac, UacConfig};
 
 /// A caller on the network. Blocking; one thread owns it.
 #[derive(Debug)]
@@ -146,6 +146,23 @@ impl Agent {
     pub fn invite(&mut self, call: u32, body: &Body) -> Result<(), AgentError> {
         self.uac.invite(self.now(), call, body)?;
         self.flush()
+    }
+
+    /// Opens a call that goes on from a dialog with another server (RFC 3891).
+    pub fn invite_replacing(
+        &mut self,
+        call: u32,
+        body: &Body,
+        former: &DialogName,
+    ) -> Result<(), AgentError> {
+        let now = self.now();
+        self.uac.invite_replacing(now, call, body, former)?;
+        self.flush()
+    }
+
+    /// How a call's dialog is named to others; `None` where it is not established.
+    pub fn dialog_name(&self, call: u32) -> Option<DialogName> {
+        self.uac.dialog_name(call)
     }
 
     /// Sends a request within a call.

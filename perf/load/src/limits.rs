@@ -35,3 +35,10 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_millis(64 * 500);
 
 /// Longest sleep of the media thread while streams run: due packets leave in batches of this width.
 pub const SEND_BATCH: Duration = Duration::from_millis(1);
+
+/// How long after an answer the recorder is asked again whether it is there, where another one stands by.
+pub const STANDBY_ASK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a recorder may answer nothing before the calls go on at the other one: two copies of a
+/// question are lost too.
+pub const STANDBY_SILENCE_MAX: Duration = Duration::from_secs(2);

@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Place calls; exit 0 only where every call and every recording is right.
-    Calls(CallsArgs),
+    Calls(Box<CallsArgs>),
     /// Look for raw G.711 octets in one channel of a WAV file; exit 0 only where all are there.
     Compare(CompareArgs),
     /// Do to a server on this machine what somebody who means harm would do.
@@ -47,6 +47,10 @@ struct CallsArgs {
     /// The server: HOST:PORT.
     #[arg(long, default_value = "127.0.0.1:5060", value_parser = resolve)]
     target: SocketAddr,
+    /// Another server, HOST:PORT: when the first one has answered nothing for 2 s, the calls go on there
+    /// by INVITE with Replaces.
+    #[arg(long, value_parser = resolve, conflicts_with_all = ["verify", "srtp"])]
+    standby: Option<SocketAddr>,
     /// How many calls.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::CALLS_MAX)))]
     calls: u32,
@@ -262,6 +266,7 @@ type Outcome = Result<bool, Box<dyn Error>>;
 fn calls(args: &CallsArgs) -> Outcome {
     let plan = RunPlan {
         target: args.target,
+        standby: args.standby,
         way: args.way.way()?,
         user: args.user.clone(),
         run: run_name(),
@@ -391,13 +396,14 @@ fn figures(args: &CallsArgs, report: &RunReport, audit: Option<&Audit>, cpu: Dur
         |number: fn(&Audit) -> u64| audit.map_or_else(unchecked, |a| number(a).to_string());
     let invite = |quantile| stats::milliseconds(&report.invite_us, quantile);
     let mut line = format!(
-        "calls={} failed={} dialogs_proved={} answered_per_second={:.1} concurrent_max={} packets_sent={} send_failures={} recordings={} \
+        "calls={} failed={} dialogs_proved={} moved={} answered_per_second={:.1} concurrent_max={} packets_sent={} send_failures={} recordings={} \
          packets_missing={} packets_wrong={} problems={} invite_200_p50_ms={:.3} \
          invite_200_p99_ms={:.3} invite_200_max_ms={:.3} rtcp_reports={} \
          streams_without_report={} send_late_p99_ms={:.3} send_late_max_ms={:.3}",
         args.calls,
         report.failures.len(),
         report.dialogs_proved,
+        report.moved,
         report.answered_per_second,
         report.concurrent_max,
         report.packets_sent,

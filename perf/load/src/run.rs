@@ -18,12 +18,17 @@ use crate::sip::Message;
 use crate::uac::{Event, Method};
 use crate::verify::{CallTruth, LegTruth};
 use crate::{srtp, stats};
+use standby::Standby;
+
+mod standby;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
     /// The server.
     pub target: SocketAddr,
+    /// Where the calls go on when the server answers nothing any more.
+    pub standby: Option<SocketAddr>,
     /// How SIP travels.
     pub way: Way,
     /// User part of the Request-URI.
@@ -67,6 +72,8 @@ pub struct RunReport {
     pub truths: Vec<CallTruth>,
     /// Calls whose re-INVITE, UPDATE and BYE were accepted, where that was to be shown.
     pub dialogs_proved: u32,
+    /// Calls that went on at the other server.
+    pub moved: u32,
     /// Calls answered a second, from the first INVITE to the last 200.
     pub answered_per_second: f64,
     /// Most calls that were up at once.
@@ -123,6 +130,8 @@ struct Call {
     plans: Vec<LegPlan>,
     legs_talking: usize,
     is_up: bool,
+    /// Whether the other server is to take it, and has not yet.
+    is_moving: bool,
     /// How far the proof is that its dialog lives.
     proof: Proof,
 }
@@ -142,6 +151,7 @@ struct Run {
     plan: RunPlan,
     agent: Agent,
     sender: Sender,
+    standby: Standby,
     started: Instant,
     call_by_number: BTreeMap<u32, Call>,
     /// Calls to hang up, soonest first.
@@ -158,6 +168,7 @@ impl Run {
             failures: BTreeMap::new(),
             truths: Vec::new(),
             dialogs_proved: 0,
+            moved: 0,
             answered_per_second: 0.0,
             concurrent_max: 0,
             packets_sent: 0,
@@ -165,11 +176,13 @@ impl Run {
             reports: 0,
             streams_without_report: 0,
         };
+        let started = Instant::now();
         Self {
+            standby: Standby::new(plan.standby, started),
             plan,
             agent,
             sender,
-            started: Instant::now(),
+            started,
             call_by_number: BTreeMap::new(),
             byes: VecDeque::new(),
             progress: Progress::default(),
@@ -183,6 +196,7 @@ impl Run {
         let mut next_progress = self.started + PROGRESS_INTERVAL;
         while self.progress.placed < self.plan.calls || !self.call_by_number.is_empty() {
             let now = Instant::now();
+            self.look_after(now)?;
             self.place_due(now)?;
             self.hang_up_due(now)?;
             for event in self.agent.step(self.patience(now))? {
@@ -225,7 +239,7 @@ impl Run {
             .byes
             .front()
             .map(|(at, _)| at.saturating_duration_since(now));
-        [next_call, next_bye]
+        [next_call, next_bye, self.standby.patience()]
             .into_iter()
             .flatten()
             .fold(POLL_INTERVAL, Duration::min)
@@ -267,6 +281,7 @@ impl Run {
                 plans,
                 legs_talking: 0,
                 is_up: false,
+                is_moving: false,
                 proof: Proof::Talking,
             };
             self.call_by_number.insert(number, call);
@@ -281,6 +296,9 @@ impl Run {
             }
             self.byes.pop_front();
             match self.call_by_number.get_mut(&call) {
+                Some(known) if known.is_moving => {
+                    self.byes.push_back((now + POLL_INTERVAL, call));
+                }
                 Some(known) if self.plan.proves_dialogs && known.proof == Proof::Talking => {
                     known.proof = Proof::Reinvited;
                     let body = known.offer.sdp_body();
@@ -294,7 +312,13 @@ impl Run {
     }
 
     fn handle_event(&mut self, event: Event) -> Result<(), RunError> {
+        if self.standby.takes(&event, Instant::now()) {
+            return Ok(());
+        }
         match event {
+            Event::Accepted { call, response, .. } if self.is_moving(call) => {
+                self.go_on(call, &response);
+            }
             Event::Accepted { call, method, .. } if self.is_proving(call) => {
                 return self.go_on_proving(call, method);
             }
@@ -338,6 +362,11 @@ impl Run {
             Event::HungUp { call } => self.fail(call, "the server hung up".to_owned()),
         }
         Ok(())
+    }
+
+    fn is_moving(&self, call: u32) -> bool {
+        let call = self.call_by_number.get(&call);
+        call.is_some_and(|call| call.is_moving)
     }
 
     fn is_proving(&self, call: u32) -> bool {

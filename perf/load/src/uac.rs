@@ -134,6 +134,19 @@ struct Call {
     pending: Option<Pending>,
     /// The last ACK with the CSeq number of its INVITE: a repeated 2xx is answered with it again.
     last_ack: Option<(u32, Vec<u8>)>,
+    /// The dialog that it goes on from.
+    former: Option<DialogName>,
+}
+
+/// A dialog as its client names it to another server (RFC 3891 section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialogName {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The server's tag.
+    pub to_tag: String,
+    /// The client's.
+    pub from_tag: String,
 }
 
 /// A request that waits for its final response (RFC 3261 section 17.1).
@@ -193,6 +206,28 @@ impl Uac {
     /// Opens a call with an INVITE that requires `siprec` (RFC 7866 section 6.1.1).
     pub fn invite(&mut self, now: MonoTime, call: u32, body: &Body) -> Result<(), RequestError> {
         self.open(now, call, Method::Invite, Some(body))
+    }
+
+    /// Opens a call that goes on from a dialog with another server, or the same one (RFC 3891).
+    pub fn invite_replacing(
+        &mut self,
+        now: MonoTime,
+        call: u32,
+        body: &Body,
+        former: &DialogName,
+    ) -> Result<(), RequestError> {
+        self.prepare(call, Some(former))?;
+        self.send(now, call, Method::Invite, Some(body));
+        Ok(())
+    }
+
+    /// How a call's dialog is named to others; `None` where it is not established.
+    pub fn dialog_name(&self, call: u32) -> Option<DialogName> {
+        Some(DialogName {
+            call_id: self.config.call_id(call),
+            to_tag: self.call_by_number.get(&call)?.remote_tag.clone()?,
+            from_tag: self.config.local_tag(call),
+        })
     }
 
     /// Asks the server, outside any call, what it can do; `call` names the answer.
@@ -294,6 +329,13 @@ impl Uac {
         method: Method,
         body: Option<&Body>,
     ) -> Result<(), RequestError> {
+        self.prepare(call, None)?;
+        self.send(now, call, method, body);
+        Ok(())
+    }
+
+    /// A call that nothing has been sent for.
+    fn prepare(&mut self, call: u32, former: Option<&DialogName>) -> Result<(), RequestError> {
         if self.call_by_number.contains_key(&call) {
             return Err(RequestError::Exists(call));
         }
@@ -304,9 +346,9 @@ impl Uac {
             cseq: 1,
             pending: None,
             last_ack: None,
+            former: former.cloned(),
         };
         self.call_by_number.insert(call, state);
-        self.send(now, call, method, body);
         Ok(())
     }
 
@@ -682,6 +724,35 @@ mod tests {
             Ok(())
         );
         assert_eq!(drain(&mut uac).0[0].cseq(), Some((3, "UPDATE")));
+    }
+
+    #[test]
+    fn a_call_goes_on_elsewhere_by_the_name_of_its_dialog() {
+        let mut first = uac(Transport::Udp);
+        assert_eq!(first.dialog_name(3), None);
+        let invite = established(&mut first);
+        let name = first.dialog_name(3).unwrap();
+        assert_eq!(Some(name.call_id.as_str()), invite.header("Call-ID"));
+        let mut second = uac(Transport::Udp);
+        second.invite_replacing(at(9), 3, &body(), &name).unwrap();
+        let (sent, _) = drain(&mut second);
+        let replaces = format!(
+            "{};to-tag=srs;from-tag={}",
+            name.call_id,
+            invite.tag("From").unwrap()
+        );
+        assert_eq!(sent[0].header("Replaces"), Some(replaces.as_str()));
+        assert_eq!(
+            sent[0].all("Require").collect::<Vec<_>>(),
+            ["siprec", "replaces"]
+        );
+        second.handle_message(at(10), &answer(&sent[0], "200 OK", ""));
+        drain(&mut second);
+        second
+            .request(at(20), 3, Method::Invite, Some(&body()))
+            .unwrap();
+        let (sent, _) = drain(&mut second);
+        assert_eq!(sent[0].header("Replaces"), None, "it is said once");
     }
 
     #[test]

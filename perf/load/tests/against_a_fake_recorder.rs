@@ -1,5 +1,6 @@
 //! Whole runs against a recorder of a few lines: a perfect one passes, each flaw is found.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_load::agent::Way;
@@ -47,8 +48,22 @@ fn recorded(
         Transport::Udp => FakeRecorder::udp(root.clone(), flaws),
         Transport::Tcp | Transport::Tls => FakeRecorder::tcp(root.clone(), flaws),
     };
-    let plan = RunPlan {
-        target: recorder.address,
+    let plan = plan(recorder.address, first_port, transport, impairment);
+    let report = run(plan, |_| {}).unwrap();
+    let received = *recorder.received.lock().unwrap();
+    (folder, report, received)
+}
+
+/// Four calls of a second.
+fn plan(
+    target: SocketAddr,
+    first_port: u16,
+    transport: Transport,
+    impairment: Impairment,
+) -> RunPlan {
+    RunPlan {
+        target,
+        standby: None,
         way: match transport {
             Transport::Udp => Way::Udp,
             Transport::Tcp | Transport::Tls => Way::Tcp,
@@ -66,10 +81,7 @@ fn recorded(
         proves_dialogs: false,
         is_silent: false,
         streams: 2,
-    };
-    let report = run(plan, |_| {}).unwrap();
-    let received = *recorder.received.lock().unwrap();
-    (folder, report, received)
+    }
 }
 
 #[test]
@@ -217,4 +229,37 @@ fn an_answer_without_the_offered_labels_fails_the_call() {
         report.failures
     );
     assert_eq!(received, 0);
+}
+
+#[test]
+fn the_calls_of_a_recorder_that_dies_go_on_at_the_other_one() {
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let [first, second] = [&folders[0], &folders[1]]
+        .map(|folder| FakeRecorder::udp(folder.path().to_owned(), Flaws::default()));
+    let plan = RunPlan {
+        standby: Some(second.address),
+        talk: Duration::from_secs(6),
+        ..plan(first.address, 25_900, Transport::Udp, Impairment::default())
+    };
+    let mut lives = Some(first);
+    let report = run(plan, |progress| {
+        if progress.up == 4 {
+            lives = None;
+        }
+    })
+    .unwrap();
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert_eq!((report.moved, report.truths.len()), (4, 4));
+    assert_eq!(report.packets_sent, 4 * 2 * 300, "none is held back");
+    assert!(*second.received.lock().unwrap() > 0);
+    let mut library = Library::new(folders[1].path());
+    library.refresh().unwrap();
+    for truth in &report.truths {
+        let published = library.recordings(&truth.call_id);
+        let streams = &published[0].manifest.streams;
+        assert!(
+            streams.iter().all(|one| one.packets > 0 && one.lost == 0),
+            "{streams:?}"
+        );
+    }
 }

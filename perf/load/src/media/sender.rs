@@ -57,10 +57,17 @@ pub struct SenderReport {
     pub lateness_us: Histogram<u64>,
 }
 
+/// What the thread is told.
+#[derive(Debug)]
+enum Order {
+    Start(Box<StreamJob>),
+    Redirect(pattern::LegKey, SocketAddr),
+}
+
 /// The sending thread. Dropping it ends the thread after the legs that run.
 #[derive(Debug)]
 pub struct Sender {
-    jobs: mpsc::Sender<StreamJob>,
+    orders: mpsc::Sender<Order>,
     finished: Receiver<StreamReport>,
     thread: JoinHandle<SenderReport>,
 }
@@ -79,13 +86,13 @@ struct Leg {
 impl Sender {
     /// Starts the thread.
     pub fn spawn() -> io::Result<Self> {
-        let (jobs, incoming) = mpsc::channel();
+        let (orders, incoming) = mpsc::channel();
         let (outgoing, finished) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || send_all(&incoming, &outgoing))?;
         Ok(Self {
-            jobs,
+            orders,
             finished,
             thread,
         })
@@ -94,7 +101,12 @@ impl Sender {
     /// Begins a leg; its report comes when its last slot has passed.
     pub fn start(&self, job: StreamJob) {
         // The thread ends only after this handle is gone, or by a panic that `finish` will show.
-        let _ = self.jobs.send(job);
+        let _ = self.orders.send(Order::Start(Box::new(job)));
+    }
+
+    /// From now on a leg that runs goes there: same port of ours, the numbers of its packets go on.
+    pub fn redirect(&self, leg: pattern::LegKey, target: SocketAddr) {
+        let _ = self.orders.send(Order::Redirect(leg, target));
     }
 
     /// The next report that is there already.
@@ -112,7 +124,7 @@ impl Sender {
     /// # Panics
     /// Where the thread did.
     pub fn finish(self) -> SenderReport {
-        drop(self.jobs);
+        drop(self.orders);
         match self.thread.join() {
             Ok(report) => report,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -120,7 +132,7 @@ impl Sender {
     }
 }
 
-fn send_all(incoming: &Receiver<StreamJob>, outgoing: &mpsc::Sender<StreamReport>) -> SenderReport {
+fn send_all(incoming: &Receiver<Order>, outgoing: &mpsc::Sender<StreamReport>) -> SenderReport {
     let epoch = Instant::now();
     let mut report = SenderReport {
         lateness_us: stats::microseconds(),
@@ -130,20 +142,26 @@ fn send_all(incoming: &Receiver<StreamJob>, outgoing: &mpsc::Sender<StreamReport
     let mut due: BinaryHeap<Reverse<(Instant, usize)>> = BinaryHeap::new();
     loop {
         loop {
-            // With nothing to send there is nothing to do but wait for a job.
-            let job = if due.is_empty() {
+            // With nothing to send there is nothing to do but wait for an order.
+            let order = if due.is_empty() {
                 incoming.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
                 incoming.try_recv()
             };
-            match job {
-                Ok(job) => {
+            match order {
+                Ok(Order::Redirect(key, target)) => {
+                    let mut running = legs.iter_mut().flatten();
+                    if let Some(leg) = running.find(|leg| leg.job.plan.key == key) {
+                        leg.job.target = target;
+                    }
+                }
+                Ok(Order::Start(job)) => {
                     let slot = free.pop().unwrap_or_else(|| {
                         legs.push(None);
                         legs.len() - 1
                     });
                     due.push(Reverse((job.start, slot)));
-                    legs[slot] = Some(Leg::new(job));
+                    legs[slot] = Some(Leg::new(*job));
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) if due.is_empty() => return report,

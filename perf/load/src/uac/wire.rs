@@ -47,6 +47,10 @@ impl UacConfig {
         format!("{}-{call:06}@{}", self.run, self.local.ip())
     }
 
+    pub(super) fn local_tag(&self, call: u32) -> String {
+        format!("{}-{call}", self.run)
+    }
+
     /// The branch of a transaction: a function of what it is, so that nothing needs to be kept.
     pub(super) fn branch(&self, call: u32, cseq: u32, method: &str) -> String {
         format!("z9hG4bK-{}-{call}-{cseq}-{method}", self.run)
@@ -78,6 +82,14 @@ impl UacConfig {
                 "Contact: <{scheme}:src@{}{}>;+sip.src\r\nRequire: siprec\r\n",
                 self.local,
                 self.transport.uri_parameter()
+            ));
+        }
+        let replaced = state.former.as_ref();
+        let replaced = replaced.filter(|_| method == "INVITE" && state.remote_tag.is_none());
+        if let Some(former) = replaced {
+            text.push_str(&format!(
+                "Replaces: {};to-tag={};from-tag={}\r\nRequire: replaces\r\n",
+                former.call_id, former.to_tag, former.from_tag
             ));
         }
         if method != "ACK" {
@@ -113,14 +125,14 @@ impl UacConfig {
     ) -> String {
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via} {local};rport;branch={branch}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:src@{host}>;tag={run}-{call}\r\nTo: {to}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:src@{host}>;tag={from_tag}\r\nTo: {to}\r\n\
              Call-ID: {id}\r\nCSeq: {cseq} {method}\r\n",
             uri = state.remote_target,
             via = self.transport.via(),
             local = self.local,
             branch = self.branch(call, cseq, branch_of),
             host = host(&self.local),
-            run = self.run,
+            from_tag = self.local_tag(call),
             id = self.call_id(call),
         )
     }
