@@ -248,6 +248,14 @@ impl State {
             }
             ToEngine::ReconcileDone => self.command_all(&Command::ReconcileDone),
             ToEngine::AskLatencies => self.command_all(&Command::AskLatencies),
+            ToEngine::AskMedia { recording, shard } => {
+                if !self.command(shard, Command::AskMedia(recording)) {
+                    self.tell(&FromEngine::Media {
+                        recording,
+                        silent_for: None,
+                    });
+                }
+            }
         }
     }
 

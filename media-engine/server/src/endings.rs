@@ -62,7 +62,8 @@ fn recording_of(command: &Command) -> Option<RecordingId> {
         | Command::Disconnected
         | Command::ReconcileDone
         | Command::Willing(_)
-        | Command::AskLatencies => None,
+        | Command::AskLatencies
+        | Command::AskMedia(_) => None,
     }
 }
 

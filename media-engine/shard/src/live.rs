@@ -4,6 +4,7 @@
 //! here remembers audio: what passes goes into the journal's block in the same call.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use holdfast_control::{Stream, StreamMode};
 use holdfast_manifest::Codec as CodecEntry;
@@ -52,6 +53,8 @@ pub struct LiveStream {
     /// How RTCP is encrypted.
     pub(crate) srtcp: Srtcp,
     sources: Vec<SocketAddr>,
+    /// The signs of life when it was last looked, and when they were last other than before.
+    heard: (u64, MonoTime),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +142,7 @@ impl LiveStream {
             rtcp: RtcpSession::new(now, config_rtcp, Chance(chance)),
             rtcp_peer: None,
             sources: Vec::new(),
+            heard: (0, now),
         }
     }
 
@@ -261,6 +265,16 @@ impl LiveStream {
     pub fn signs_of_life(&self) -> u64 {
         self.packets
             .saturating_add(self.refused().of(Reason::Paused))
+    }
+
+    /// How long nothing has come, or how long it has been received at all: by the looks that are taken
+    /// at it, so that a packet costs nothing more.
+    pub fn silent_for(&mut self, now: MonoTime) -> Duration {
+        let signs = self.signs_of_life();
+        if self.heard.0 != signs {
+            self.heard = (signs, now);
+        }
+        now.since(self.heard.1)
     }
 
     /// What was refused.

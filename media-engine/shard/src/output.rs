@@ -27,6 +27,8 @@ pub enum Command {
     Willing(Option<Unwilling>),
     /// How long things take is asked for.
     AskLatencies,
+    /// How long nothing has come for a recording is asked for.
+    AskMedia(RecordingId),
 }
 
 /// One datagram as it arrived.

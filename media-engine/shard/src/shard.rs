@@ -176,6 +176,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             Command::Document(document) => self.handle_document(now, wall, document),
             Command::Willing(unwilling) => self.unwilling = unwilling,
             Command::AskLatencies => self.tell_latencies(),
+            Command::AskMedia(recording) => self.tell_media(now, recording),
         }
     }
 
@@ -408,7 +409,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
                 self.forget(now, wall, recording);
             }
             self.end_orphans(now, wall);
-            self.tell_statistics();
+            self.tell_statistics(now);
         }
     }
 

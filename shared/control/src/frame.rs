@@ -15,7 +15,7 @@ use crate::limits::MESSAGE_SIZE_MAX;
 
 /// Version of the messages. Both processes are installed together; a mismatch is an answer
 /// ([`DecodeError::Version`]), not a guess.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 const MAGIC: [u8; 4] = *b"hfcp";
 const HEADER_SIZE: usize = 8;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use holdfast_manifest::{Codec, EndReason};
 use holdfast_units::{RecordingId, StreamId, WallTime};
@@ -31,6 +32,13 @@ pub enum ToEngine {
     /// How long things take is asked for. Answered by a [`FromEngine::Latency`] for each shard and
     /// [`Stage`].
     AskLatencies,
+    /// How long nothing has come for a recording is asked for. Answered by a [`FromEngine::Media`].
+    AskMedia {
+        /// Which recording.
+        recording: RecordingId,
+        /// The shard that owns it.
+        shard: u16,
+    },
 }
 
 /// What the engine tells signaling.
@@ -76,6 +84,14 @@ pub enum FromEngine {
     Engine(EngineStatistics),
     /// Numbers of one shard, once a second.
     Shard(ShardStatistics),
+    /// How long nothing has come for a recording.
+    Media {
+        /// Which recording.
+        recording: RecordingId,
+        /// Since the last packet of any of its streams, recorded or paused, or since the engine began to
+        /// receive it, to the second; `None`: none of its streams receives.
+        silent_for: Option<Duration>,
+    },
 }
 
 /// What is timed.

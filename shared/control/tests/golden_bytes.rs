@@ -1,6 +1,7 @@
 //! The bytes of the control protocol: changing them without changing the version fails here.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use holdfast_control::statistics::RingStatistics;
 use holdfast_control::{
@@ -59,13 +60,13 @@ fn recording() -> ToEngine {
 }
 
 #[test]
-fn golden_bytes_of_version_4() {
+fn golden_bytes_of_version_5() {
     assert_eq!(
         frame::VERSION,
-        4,
+        5,
         "new golden files belong to a new version"
     );
-    let golden: &[u8] = include_bytes!("golden/recording_v4.bin");
+    let golden: &[u8] = include_bytes!("golden/recording_v5.bin");
     let encoded = encode(&recording()).unwrap();
     assert_eq!(encoded, golden);
     assert_eq!(decode::<ToEngine>(golden).unwrap(), recording());
@@ -103,6 +104,10 @@ fn engine_messages_round_trip() {
             stage: Stage::Durable,
             values: vec![(132, 7), (200_000, 1)],
         }),
+        FromEngine::Media {
+            recording: RecordingId::from_bytes([7; 16]),
+            silent_for: Some(Duration::from_millis(3_500)),
+        },
     ] {
         assert_eq!(
             decode::<FromEngine>(&encode(&message).unwrap()).unwrap(),

@@ -63,7 +63,8 @@ impl Watch {
             FromEngine::Held(_)
             | FromEngine::HeldDone
             | FromEngine::Applied { .. }
-            | FromEngine::Refused { .. } => {}
+            | FromEngine::Refused { .. }
+            | FromEngine::Media { .. } => {}
         }
     }
 

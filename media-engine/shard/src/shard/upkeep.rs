@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use holdfast_control::{FromEngine, Stage};
 use holdfast_journal::NewRecord;
-use holdfast_units::{MonoTime, StreamId, WallTime};
+use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
 use super::{Overflow, Shard};
 use crate::assembled::{AssembledStream, Authentic, LiveCounts};
@@ -200,11 +200,31 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         }
     }
 
-    pub(super) fn tell_statistics(&mut self) {
+    /// Tells how long nothing has come for a recording.
+    pub(super) fn tell_media(&mut self, now: MonoTime, recording: RecordingId) {
+        let (live, first) = (&mut self.live, self.config.ports.first);
+        let known = self.recordings.get(&recording);
+        let streams = known.into_iter().flat_map(|known| &known.desired.streams);
+        let silent_for = streams
+            .filter_map(|stream| {
+                let pair = usize::from(stream.rtp_port.wrapping_sub(first) >> 1);
+                let live = live.get_mut(pair)?.as_mut()?;
+                (live.id() == stream.id).then(|| live.silent_for(now))
+            })
+            .min();
+        self.tell(FromEngine::Media {
+            recording,
+            silent_for,
+        });
+    }
+
+    /// Tells how the shard is, and looks which streams are heard.
+    pub(super) fn tell_statistics(&mut self, now: MonoTime) {
         self.statistics.journal = self.journal.occupancy();
         let mut refused = self.refused_before;
         let mut streams = 0;
-        for stream in self.live.iter().flatten() {
+        for stream in self.live.iter_mut().flatten() {
+            stream.silent_for(now);
             streams += 1;
             refused.add(stream.refused());
         }

@@ -389,7 +389,8 @@ impl Calls {
                 | FromEngine::Health(_)
                 | FromEngine::Latency(_)
                 | FromEngine::Engine(_)
-                | FromEngine::Shard(_) => {}
+                | FromEngine::Shard(_)
+                | FromEngine::Media { .. } => {}
             }
         }
     }

@@ -74,6 +74,10 @@ impl Recorder {
             }
             FromEngine::Published(published) => self.handle_published(now, published),
             FromEngine::Health(health) => self.note_willingness(health.unwilling),
+            FromEngine::Media {
+                recording,
+                silent_for,
+            } => self.judge_silence(now, recording, silent_for),
             // Told to whoever asks; the recorder does not.
             // For whoever watches; the server has taken them.
             FromEngine::Latency(_) | FromEngine::Engine(_) | FromEngine::Shard(_) => {}

@@ -3,19 +3,24 @@
 //! ```text
 //!   heard ──check interval──▶ asked ──any answer──▶ heard
 //!                               │ └──481──▶ ended
-//!                               └──none, again and again──session timeout──▶ ended
+//!                               └──none, again and again──session timeout──▶ is media heard?
+//!                                    ▲                                         │ │
+//!                                    └──────────yes, within the timeout────────┘ └no──▶ ended
 //! ```
 //!
-//! RTP that does not come is no sign (RFC 7866 §10), and neither is one request without an answer: a
-//! client may be reached by a way of its own that is away for a while, and its packets still come.
+//! RTP that does not come is no sign (RFC 7866 §10): a call on hold has none. RTP that comes is one: a
+//! client whose SIP is away for a while is not cut off while it still sends. The engine is asked for
+//! that, and while it is away nobody is given up.
 
 use std::time::Duration;
 
+use holdfast_control::ToEngine;
 use holdfast_manifest::EndReason;
 use holdfast_sip::endpoint::DialogId;
 use holdfast_units::RecordingId;
 
 use super::deadlines::Timer;
+use super::engine::Link;
 use super::{Now, Recorder};
 use crate::limits::RESTORED_CHECK_MAX;
 
@@ -63,15 +68,47 @@ impl Recorder {
             };
             return self.deadlines.set(id, Timer::Check, now.mono + rest);
         }
-        if silence >= self.config.session_timeout && call.asking.is_unanswered() {
-            call.facts.warn((
-                "peer_silent",
-                "the peer said nothing for as long as a peer may, and answered nothing",
-            ));
-            return self.hang_up(now, id, EndReason::SipTimeout, "the peer does not answer");
-        }
-        call.asking.want_check();
+        let is_given_up = silence >= self.config.session_timeout && call.asking.is_unanswered();
+        let shard = call.shard;
         self.deadlines.set(id, Timer::Check, now.mono + interval);
+        if is_given_up && matches!(self.link, Link::Ready { .. }) {
+            return self.tell_engine(ToEngine::AskMedia {
+                recording: id,
+                shard,
+            });
+        }
+        self.ask_for_life(now, id);
+    }
+
+    /// What the engine says of the media of a peer that was to be given up.
+    pub(super) fn judge_silence(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        silent_for: Option<Duration>,
+    ) {
+        let timeout = self.config.session_timeout;
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_active()) else {
+            return;
+        };
+        let is_silent = now.mono.since(call.heard) >= timeout && call.asking.is_unanswered();
+        if !is_silent || call.timer.is_some() {
+            return;
+        }
+        if silent_for.is_some_and(|silence| silence < timeout) {
+            return self.ask_for_life(now, id);
+        }
+        call.facts.warn((
+            "peer_silent",
+            "the peer said nothing, sent nothing and answered nothing for as long as a peer may",
+        ));
+        self.hang_up(now, id, EndReason::SipTimeout, "the peer does not answer");
+    }
+
+    fn ask_for_life(&mut self, now: Now, id: RecordingId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.asking.want_check();
+        }
         self.ask(now, id);
     }
 }

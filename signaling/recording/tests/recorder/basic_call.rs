@@ -53,6 +53,7 @@ fn documents_come_before_the_state_and_say_what_the_call_is() {
             ToEngine::Hello { .. } => "hello".to_owned(),
             ToEngine::ReconcileDone => "done".to_owned(),
             ToEngine::AskLatencies => "latencies".to_owned(),
+            ToEngine::AskMedia { .. } => "media".to_owned(),
         })
         .collect();
     assert_eq!(

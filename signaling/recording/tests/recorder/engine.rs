@@ -2,6 +2,7 @@
 //! recorder keeps its side of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holdfast_control::{
     FromEngine, Health, HeldDocument, HeldRecording, Life, PublishedRecording, Recording,
@@ -25,6 +26,8 @@ pub struct Manner {
     pub refuses_new: Option<RefusalReason>,
     /// It refuses every revision with this.
     pub refuses_all: Option<RefusalReason>,
+    /// For how long nothing has come for any recording; `None`: nothing receives.
+    pub media_silent_for: Option<Duration>,
 }
 
 /// What it holds of a recording.
@@ -108,6 +111,17 @@ impl Engine {
         self.heard.push(message.clone());
         match message {
             ToEngine::Hello { .. } | ToEngine::ReconcileDone | ToEngine::AskLatencies => Vec::new(),
+            ToEngine::AskMedia { recording, shard } => {
+                let held = self
+                    .held
+                    .get(&recording)
+                    .and_then(|it| it.recording.as_ref());
+                assert_eq!(held.map(|held| held.shard), Some(shard));
+                vec![FromEngine::Media {
+                    recording,
+                    silent_for: self.manner.media_silent_for,
+                }]
+            }
             ToEngine::Document(document) => {
                 let held = self.held.entry(document.recording).or_default();
                 let bytes = held

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use holdfast_control::Life;
+use holdfast_control::{FromEngine, Life};
 use holdfast_manifest::EndReason;
 use holdfast_recording::recorder::{RecorderConfig, WhenStoreAway};
 
-use crate::peer::{Ask, invite, reply};
+use crate::peer::{Ask, invite, offer, reply};
 use crate::world::World;
 
 const CHECK: u64 = 900;
@@ -98,6 +98,75 @@ fn a_peer_that_is_not_there_is_given_up_after_the_timeout() {
             "{warnings:?}"
         );
     }
+}
+
+/// Its SIP is gone and its packets come: it is asked on, and given up when they end too.
+#[test]
+fn a_peer_whose_media_still_comes_is_not_given_up() {
+    let mut world = watching();
+    world.call("sends");
+    world.engine.manner.media_silent_for = Some(Duration::from_secs(1));
+    world.pass_secs(12 * CHECK);
+    assert_eq!(world.calls(), 1);
+    assert!(world.take_requests().len() >= 8, "it is asked on");
+    // What a peer may be silent for, it may be silent for in media too.
+    world.engine.manner.media_silent_for = Some(Duration::from_secs(4 * CHECK - 1));
+    world.pass_secs(CHECK);
+    assert_eq!(world.calls(), 1);
+    world.engine.manner.media_silent_for = Some(Duration::from_secs(4 * CHECK));
+    world.pass_secs(CHECK);
+    assert_eq!(world.calls(), 0);
+    assert_eq!(reason(&world), EndReason::SipTimeout);
+}
+
+/// A call on hold has no media: that alone ends nothing, and SIP decides as if it were not on hold.
+#[test]
+fn a_call_on_hold_lives_by_sip_alone() {
+    let mut world = watching();
+    let mut src = world.call("holds");
+    let hold = world.answer(&mut src, &Ask::new("INVITE").sdp(&offer("inactive")));
+    assert_eq!(hold.status(), 200);
+    world.ack(&src);
+    world.engine.manner.media_silent_for = None;
+    world.take_sent();
+    for _ in 0..10 {
+        world.pass_secs(CHECK);
+        let question = world.take_requests().remove(0);
+        world.receive(reply(&question.text, 200, "").as_bytes());
+    }
+    assert_eq!(world.calls(), 1, "no media, and an answer each time");
+    world.pass_secs(5 * CHECK);
+    assert_eq!(world.calls(), 0, "no media, and none");
+    assert_eq!(reason(&world), EndReason::SipTimeout);
+}
+
+/// Nobody knows whether packets come.
+#[test]
+fn nobody_is_given_up_while_the_engine_is_away() {
+    let mut world = watching();
+    world.call("alone");
+    world.disconnect();
+    world.pass_secs(8 * CHECK);
+    assert_eq!(world.calls(), 1);
+    assert!(world.take_requests().len() >= 6, "it is asked on");
+    world.connect();
+    world.pass_secs(CHECK);
+    assert_eq!(world.calls(), 0);
+}
+
+/// It came back while the engine was being asked.
+#[test]
+fn an_answer_about_media_that_comes_late_ends_nothing() {
+    let mut world = watching();
+    let mut src = world.call("late");
+    world.pass_secs(3 * CHECK);
+    world.answer_among(&mut src, &Ask::new("UPDATE"));
+    let recording = world.held_id();
+    world.engine_says(FromEngine::Media {
+        recording,
+        silent_for: None,
+    });
+    assert_eq!(world.calls(), 1);
 }
 
 /// However short the timeout is: silence alone is no answer.
