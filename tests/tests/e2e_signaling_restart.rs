@@ -60,6 +60,58 @@ fn a_request_that_waited_in_the_socket_is_answered_by_the_next_process() {
     assert_eq!(published.manifest.call.metadata.len(), 2);
 }
 
+/// The answer was given and has not arrived when the process dies: the copy of the request gets the same
+/// answer of the next process, octet for octet, and nothing is done twice (RFC 3261 §17.2).
+#[test]
+fn a_reinvite_that_was_answered_before_the_gap_gets_the_same_answer_after_it() {
+    let mut system = System::start(&Options::new());
+    let mut script = Script::new(&system);
+    let mut offer = silent_offer(&system);
+    script.open(&Ask::invite().body(&offer.multipart()));
+    offer.version += 1;
+    let sent = script.send(&Ask::invite().body(&offer.multipart()));
+    let before = script.answer_to(&sent);
+    assert_eq!(before.status(), Some(200), "{before:?}");
+    // Both for one that nobody has acknowledged, and for one that was.
+    for is_acknowledged in [false, true] {
+        if is_acknowledged {
+            script.ack(None);
+            script.ok(&Ask::new("UPDATE"));
+        }
+        system.signaling.kill();
+        system.signaling.start();
+        system.await_ready();
+        let after = script.answer_to(&sent);
+        assert_eq!(after, before, "acknowledged: {is_acknowledged}");
+    }
+    script.hang_up();
+    let published = system.published(&script.call_id);
+    assert_eq!(published.manifest.call.metadata.len(), 2, "not taken twice");
+    assert_eq!(published.manifest.streams.len(), 2, "nor made anew");
+}
+
+/// The 200 to a BYE has not arrived when the process dies: its copy gets 481, by which the call is over
+/// for its client (RFC 3261 §15.1.1), and its recording has one end.
+#[test]
+fn a_bye_that_was_answered_before_the_gap_ends_the_call_once() {
+    let mut system = System::start(&Options::new());
+    let mut script = Script::new(&system);
+    script.open(&Ask::invite().body(&silent_offer(&system).multipart()));
+    // It cannot be published meanwhile: the next process finds the call, ended.
+    system.engine.kill();
+    let sent = script.send(&Ask::new("BYE"));
+    assert_eq!(script.answer_to(&sent).status(), Some(200));
+    system.signaling.kill();
+    system.signaling.start();
+    let again = script.answer_to(&sent).status();
+    assert_eq!(again, Some(481), "it knows of no such dialog");
+    system.engine.start();
+    let published = system.published(&script.call_id);
+    assert_eq!(published.manifest.end_reason, EndReason::Bye);
+    assert_eq!(published.manifest.part, 1);
+    assert_eq!(system.all_recordings().len(), 1);
+}
+
 /// Both processes at once, as when the power fails: the dialog is on disk as the packets are.
 #[test]
 fn a_call_goes_on_after_both_processes_were_killed() {
