@@ -390,8 +390,9 @@ impl Server {
             Incoming::Found(number, row) => {
                 let store = self.store.as_ref();
                 let state = store.and_then(|store| store.open(row.as_ref()?).ok());
-                let state = state.as_ref().map(|state| state.as_slice());
-                self.recorder.handle_found(now, wall, number, state);
+                let found = state.as_ref().zip(row.as_ref());
+                let found = found.map(|(state, row)| keeping::stored(state, row));
+                self.recorder.handle_found(now, wall, number, found);
             }
             Incoming::StoreAway(why) => {
                 error!(why, "the state of calls cannot be saved");

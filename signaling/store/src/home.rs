@@ -16,6 +16,9 @@ pub struct Row {
     pub is_adopted: bool,
     /// The state, whatever it means.
     pub state: Vec<u8>,
+    /// How long ago it was saved, by the home's own clock, whatever the clocks of the nodes say. `None`
+    /// where the home has none, and where the row is to be saved.
+    pub age: Option<Duration>,
 }
 
 /// By what a call is found.

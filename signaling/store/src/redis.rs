@@ -5,15 +5,15 @@
 //!   {prefix}:nodes          the names of all nodes that ever were
 //!   {prefix}:lease:<node>   the epoch of the node's process, as long as it says that it lives
 //!   {prefix}:calls:<node>   the recordings of its calls
-//!   {prefix}:call:<id>      owner, epoch, dialog, state, adopted
+//!   {prefix}:call:<id>      owner, epoch, dialog, state, saved (ms of the server's clock), adopted
 //!   {prefix}:dialog:<key>   the recording of a dialog
 //!   {prefix}:gone:<id>      an adopted call is over: who had it before must not bring it back
 //! ```
 //!
 //! **Fencing.** A state is written by the node that owns the call, in the epoch in which it does, and
 //! by nobody else: each script checks that in the server, where it runs alone. A node that was away
-//! and whose calls another one has adopted is told so at its first write, call by call. Leases are
-//! counted by the server's clock: those of the nodes may be apart as far as they like.
+//! and whose calls another one has adopted is told so at its first write, call by call. Leases, and how
+//! old a state is, are counted by the server's clock: those of the nodes may be apart as far as they like.
 //!
 //! All keys have one hash tag, so that in a cluster they are in one slot and one script sees them.
 //! How durable a write is, the server decides (`appendfsync`, replicas).
@@ -225,7 +225,7 @@ impl Home for Redis {
         })?;
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(LOAD_COUNT) {
-            let found: Vec<(String, Vec<u8>)> = self.run(|this, connection| {
+            let found: Vec<Found> = self.run(|this, connection| {
                 let mut load = this.scripts.load.prepare_invoke();
                 load.key(this.route())
                     .arg(this.base())
@@ -278,7 +278,7 @@ impl Home for Redis {
         let mut rows = Vec::new();
         for node in lapsed {
             loop {
-                let found: Vec<(String, Vec<u8>)> = self.run(|this, connection| {
+                let found: Vec<Found> = self.run(|this, connection| {
                     let mut adopt = this.scripts.adopt.prepare_invoke();
                     adopt
                         .key(this.route())
@@ -300,7 +300,7 @@ impl Home for Redis {
 
     fn find(&mut self, dialog: &Dialog) -> Result<Option<Row>, StoreError> {
         let key = dialog.key();
-        let found: Vec<(String, Vec<u8>)> = self.run(|this, connection| {
+        let found: Vec<Found> = self.run(|this, connection| {
             let mut find = this.scripts.find.prepare_invoke();
             find.key(this.route())
                 .arg(this.base())
@@ -382,8 +382,13 @@ fn no_server() -> redis::RedisError {
     redis::RedisError::from((redis::ErrorKind::InvalidClientConfig, "no server is named"))
 }
 
-fn row((id, state): (String, Vec<u8>)) -> Option<Row> {
+/// What a script gives of a call: its recording, its state, and how many milliseconds ago that was
+/// saved, -1 where it does not say.
+type Found = (String, Vec<u8>, i64);
+
+fn row((id, state, age): Found) -> Option<Row> {
     Some(Row {
+        age: u64::try_from(age).ok().map(Duration::from_millis),
         recording: id.parse().ok()?,
         dialog: None,
         is_adopted: false,
@@ -403,14 +408,25 @@ impl Scripts {
     fn new() -> Self {
         Self {
             claim: Script::new(CLAIM),
-            load: Script::new(LOAD),
-            commit: Script::new(COMMIT),
+            load: Script::new(&[CLOCK, LOAD].concat()),
+            commit: Script::new(&[CLOCK, COMMIT].concat()),
             lapsed: Script::new(LAPSED),
-            adopt: Script::new(ADOPT),
-            find: Script::new(FIND),
+            adopt: Script::new(&[CLOCK, ADOPT].concat()),
+            find: Script::new(&[CLOCK, FIND].concat()),
         }
     }
 }
+
+/// The server's clock in milliseconds, and how old a state is that was saved then. A clock that was set
+/// back makes nothing younger than now; without a time the age is -1.
+const CLOCK: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function age(saved)
+  if not saved then return -1 end
+  return math.max(0, now - tonumber(saved))
+end
+";
 
 /// A process of a node begins: its epoch is higher than all before.
 const CLAIM: &str = "
@@ -427,10 +443,10 @@ local base, node, epoch = ARGV[1], ARGV[2], ARGV[3]
 local out = {}
 for i = 4, #ARGV do
   local call = base .. 'call:' .. ARGV[i]
-  local found = redis.call('HMGET', call, 'owner', 'state')
+  local found = redis.call('HMGET', call, 'owner', 'state', 'saved')
   if found[1] == node then
     redis.call('HSET', call, 'epoch', epoch)
-    out[#out + 1] = { ARGV[i], found[2] }
+    out[#out + 1] = { ARGV[i], found[2], age(found[3]) }
   end
 end
 return out
@@ -463,7 +479,8 @@ for i = 6, #ARGV, 4 do
       redis.call('SREM', base .. 'calls:' .. found[1], id)
       redis.call('HSET', call, 'adopted', 1)
     end
-    redis.call('HSET', call, 'owner', node, 'epoch', epoch, 'dialog', dialog, 'state', state)
+    redis.call('HSET', call, 'owner', node, 'epoch', epoch, 'dialog', dialog, 'state', state,
+      'saved', string.format('%.0f', now))
     redis.call('SADD', base .. 'calls:' .. node, id)
     if dialog ~= '' then redis.call('SET', base .. 'dialog:' .. dialog, id) end
   else
@@ -493,12 +510,12 @@ local out = {}
 if redis.call('EXISTS', base .. 'lease:' .. from) == 1 then return out end
 for _, id in ipairs(redis.call('SRANDMEMBER', base .. 'calls:' .. from, count)) do
   local call = base .. 'call:' .. id
-  local state = redis.call('HGET', call, 'state')
+  local found = redis.call('HMGET', call, 'state', 'saved')
   redis.call('SREM', base .. 'calls:' .. from, id)
-  if state then
+  if found[1] then
     redis.call('HSET', call, 'owner', to, 'epoch', epoch, 'adopted', 1)
     redis.call('SADD', base .. 'calls:' .. to, id)
-    out[#out + 1] = { id, state }
+    out[#out + 1] = { id, found[1], age(found[2]) }
   end
 end
 return out
@@ -508,7 +525,7 @@ return out
 const FIND: &str = "
 local base, dialog = ARGV[1], ARGV[2]
 local id = redis.call('GET', base .. 'dialog:' .. dialog)
-local state = id and redis.call('HGET', base .. 'call:' .. id, 'state')
-if not state then return {} end
-return { { id, state } }
+local found = id and redis.call('HMGET', base .. 'call:' .. id, 'state', 'saved')
+if not found or not found[1] then return {} end
+return { { id, found[1], age(found[2]) } }
 ";

@@ -106,6 +106,8 @@ fn load(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
             dialog,
             is_adopted: false,
             state: row.get(4)?,
+            // The clock of this machine, which the state names too.
+            age: None,
         })
     })?;
     rows.collect()

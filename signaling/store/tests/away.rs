@@ -53,6 +53,7 @@ fn it_is_told_once_and_again_when_it_saves_and_no_removal_is_forgotten() {
         dialog: None,
         is_adopted: false,
         state: vec![7],
+        age: None,
     };
     // Handed over while it is away: it will be again.
     keeper.put(1, row.clone());

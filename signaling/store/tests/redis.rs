@@ -102,6 +102,7 @@ fn put(number: u8, state: &str) -> Change {
         dialog: Some(dialog(number)),
         is_adopted: false,
         state: state.as_bytes().to_vec(),
+        age: None,
     })
 }
 
@@ -238,6 +239,7 @@ fn a_call_is_found_by_its_dialog_and_taken_with_the_first_state() {
         dialog: Some(dialog(9)),
         is_adopted: true,
         state: b"b's".to_vec(),
+        age: None,
     });
     assert_eq!(b.commit(&[taken]).unwrap(), []);
     assert_eq!(a.commit(&[put(1, "late")]).unwrap(), [id(1)]);
@@ -247,6 +249,31 @@ fn a_call_is_found_by_its_dialog_and_taken_with_the_first_state() {
         "its dialog is another one now"
     );
     assert_eq!(a.find(&dialog(9)).unwrap().unwrap().state, b"b's");
+}
+
+/// Whoever goes on with a call counts its deadlines by that.
+#[test]
+fn how_old_a_state_is_the_server_says_to_whoever_reads_it() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (mut a, mut b) = (server.node("a"), server.node("b"));
+    let saved_at = std::time::Instant::now();
+    a.commit(&[put(1, "x")]).unwrap();
+    lapse();
+    let age = |row: &Row| row.age.expect("the server has a clock");
+    let found = age(&b.find(&dialog(1)).unwrap().unwrap());
+    let adopted = age(&b.tend().unwrap()[0]);
+    let loaded = age(&server.node("b").load().unwrap()[0]);
+    assert!(LEASE <= found && found <= adopted && adopted <= loaded);
+    assert!(loaded <= saved_at.elapsed() + Duration::from_millis(1));
+    // A state that is saved anew is new.
+    let mut b = server.node("b");
+    b.load().unwrap();
+    let saved_at = std::time::Instant::now();
+    assert_eq!(b.commit(&[put(1, "y")]).unwrap(), []);
+    let found = age(&b.find(&dialog(1)).unwrap().unwrap());
+    assert!(found <= saved_at.elapsed() + Duration::from_millis(1));
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn put(number: u8, state: &str) -> Change {
         dialog: None,
         is_adopted: false,
         state: state.as_bytes().to_vec(),
+        age: None,
     })
 }
 

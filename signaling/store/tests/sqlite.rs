@@ -18,6 +18,7 @@ fn row(number: u8, state: &str) -> Row {
         }),
         is_adopted: false,
         state: state.as_bytes().to_vec(),
+        age: None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::engine::Link;
 use super::marks::Marks;
 use super::output::{Notice, Output};
 use super::replaces::{busy, declined, refused};
-use super::saved::{self, RestoreError, SavedCall};
+use super::saved::{self, RestoreError, SavedCall, Stored};
 use super::words::Word;
 use super::{Now, Recorder, Refusal};
 use crate::admission::Sender;
@@ -65,10 +65,10 @@ impl Recorder {
         &mut self,
         now: MonoTime,
         wall: WallTime,
-        bytes: &[u8],
+        stored: Stored<'_>,
     ) -> Result<RecordingId, RestoreError> {
         let now = Now { mono: now, wall };
-        let saved = saved::read(bytes)?;
+        let saved = saved::read(stored.bytes)?;
         let (id, is_over) = (saved.id, saved.is_over());
         let before = continues(&saved, PartCause::NodeLost);
         if self.calls.contains_key(&id) {
@@ -79,7 +79,7 @@ impl Recorder {
             self.outputs.push_back(Output::Unsave(id));
             return Ok(id);
         }
-        self.take_up(now, saved);
+        self.take_up(now, saved, stored.age.unwrap_or_default());
         self.begin_part(now, id, before);
         for port in self
             .calls
@@ -102,13 +102,13 @@ impl Recorder {
         now: MonoTime,
         wall: WallTime,
         number: u64,
-        state: Option<&[u8]>,
+        found: Option<Stored<'_>>,
     ) {
         let now = Now { mono: now, wall };
         if let Some(search) = self.searches.by_number.remove(&number) {
             let invite = search.invite.clone();
             self.sender = search.sender.clone();
-            if let Err(refusal) = self.go_on_elsewhere(now, search, state) {
+            if let Err(refusal) = self.go_on_elsewhere(now, search, found) {
                 self.refuse_invite(now, &invite, refusal);
             }
         }
@@ -148,11 +148,11 @@ impl Recorder {
         &mut self,
         now: Now,
         search: Search,
-        state: Option<&[u8]>,
+        found: Option<Stored<'_>>,
     ) -> Result<(), Refusal> {
         let unknown = || refused(holdfast_sip::Status::NO_SUCH_DIALOG, "no such dialog");
-        let saved = state.and_then(|state| saved::read(state).ok());
-        let saved = saved.ok_or_else(unknown)?;
+        let stored = found.ok_or_else(unknown)?;
+        let saved = saved::read(stored.bytes).map_err(|_| unknown())?;
         if saved.is_over() {
             return Err(refused(declined(), "the dialog to be replaced has ended"));
         }
@@ -168,7 +168,7 @@ impl Recorder {
             return Err(unknown());
         }
         let before = continues(&saved, PartCause::Replaced);
-        self.take_up(now, saved);
+        self.take_up(now, saved, stored.age.unwrap_or_default());
         self.begin_part(now, id, before);
         self.strip(now, id, &search.invite.source);
         let taken = self.take_over(now, &search.invite, search.marks, id);

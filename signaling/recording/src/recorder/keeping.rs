@@ -21,7 +21,7 @@ use holdfast_units::{MonoTime, RecordingId, WallTime};
 use super::call::{Call, Stage};
 use super::deadlines::Timer;
 use super::output::{Notice, Output, RefusedBecause};
-use super::saved::{self, RestoreError, SavedCall};
+use super::saved::{self, RestoreError, SavedCall, Stored};
 use super::{Now, Recorder, RecorderConfig};
 use crate::admission::Sender;
 use crate::limits::{RESTORED_GRACE, STORE_PROBE_INTERVAL};
@@ -176,18 +176,18 @@ impl Recorder {
         &mut self,
         now: MonoTime,
         wall: WallTime,
-        bytes: &[u8],
+        stored: Stored<'_>,
     ) -> Result<RecordingId, RestoreError> {
         let now = Now { mono: now, wall };
-        let saved = saved::read(bytes)?;
-        let id = saved.id;
-        self.take_up(now, saved);
+        let saved = saved::read(stored.bytes)?;
+        let (id, since) = (saved.id, stored.age.unwrap_or_else(|| saved.age(now)));
+        self.take_up(now, saved, since);
         Ok(id)
     }
 
-    /// The call with its dialog and its timers.
-    pub(super) fn take_up(&mut self, now: Now, mut saved: SavedCall) {
-        let (id, since) = (saved.id, saved.age(now));
+    /// The call with its dialog and its timers, as it was saved so long ago.
+    pub(super) fn take_up(&mut self, now: Now, mut saved: SavedCall, since: Duration) {
+        let id = saved.id;
         let sender = Sender {
             peer: saved
                 .peer
@@ -202,11 +202,7 @@ impl Recorder {
             // Whoever has not acknowledged by now has the answer, or is gone and will be found so.
             dialog.acknowledge();
         }
-        let deadlines = [
-            (Timer::Expiry, saved.expires_at, RESTORED_GRACE),
-            (Timer::Refresh, saved.refresh_at, Duration::ZERO),
-            (Timer::Duration, saved.ends_at, Duration::ZERO),
-        ];
+        let deadlines = saved.deadlines();
         let mut call = saved.into_call(now, sender);
         let is_active = call.is_active();
         let dialog = dialog.map(|kept| self.endpoint.restore_dialog(now.mono, kept, since));
@@ -220,11 +216,13 @@ impl Recorder {
         }
         self.calls.insert(id, call);
         if is_active {
-            for (timer, at, least) in deadlines {
-                if let Some(at) = at {
-                    let left = at.since(now.wall).max(least);
-                    self.deadlines.set(id, timer, now.mono + left);
-                }
+            for (timer, after) in deadlines {
+                let least = match timer {
+                    Timer::Expiry => RESTORED_GRACE,
+                    _ => Duration::ZERO,
+                };
+                let left = after.saturating_sub(since).max(least);
+                self.deadlines.set(id, timer, now.mono + left);
             }
             self.watch_restored(now, id);
         } else if let Some(dialog) = dialog {

@@ -54,7 +54,7 @@ pub use naming::CallName;
 pub use outgoing::Destination;
 pub use output::{Notice, Output, RefusedBecause, Statistics};
 pub use replaces::SameSession;
-pub use saved::RestoreError;
+pub use saved::{RestoreError, Stored};
 
 pub(crate) use content::AGENT;
 

@@ -36,6 +36,16 @@ use crate::offer::{Session, SlotId, Stream};
 /// The form that this code writes.
 pub const VERSION: u32 = 1;
 
+/// A saved call, as the store has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// What was saved.
+    pub bytes: &'a [u8],
+    /// How long ago, by the store's clock; `None`: by the clock of this machine, which then saved it.
+    /// Only so much is known of how far the deadlines in it have come: the clocks of nodes may be apart.
+    pub age: Option<Duration>,
+}
+
 /// Why a saved call cannot be taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -54,8 +64,8 @@ pub enum RestoreError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedCall {
     version: u32,
-    /// When it was saved.
-    pub(super) at: WallTime,
+    /// When it was saved, by the clock of the node that did, as every time in it.
+    at: WallTime,
     pub(super) id: RecordingId,
     shard: u16,
     started: WallTime,
@@ -83,9 +93,9 @@ pub(super) struct SavedCall {
     pub(super) node: String,
     #[serde(default)]
     continues: Option<Continues>,
-    pub(super) expires_at: Option<WallTime>,
-    pub(super) refresh_at: Option<WallTime>,
-    pub(super) ends_at: Option<WallTime>,
+    expires_at: Option<WallTime>,
+    refresh_at: Option<WallTime>,
+    ends_at: Option<WallTime>,
 }
 
 /// What is agreed on and known.
@@ -254,8 +264,20 @@ impl SavedCall {
         self.ended.is_some()
     }
 
-    /// How long ago it was saved, by a clock that may have been set since.
+    /// How long ago this machine saved it, by its clock, which may have been set since.
     pub(super) fn age(&self, now: Now) -> Duration {
         now.wall.since(self.at)
+    }
+
+    /// Its deadlines and how far each was when it was saved: both times are the saving node's.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (Timer, Duration)> + use<> {
+        let at = self.at;
+        let all = [
+            (Timer::Expiry, self.expires_at),
+            (Timer::Refresh, self.refresh_at),
+            (Timer::Duration, self.ends_at),
+        ];
+        all.into_iter()
+            .filter_map(move |(timer, due)| Some((timer, due?.since(at))))
     }
 }

@@ -1,16 +1,15 @@
-//! Fencing in simulated time: a node dies or is cut off, the other one goes on with its calls, and nobody
-//! takes part in two minds. That a lease has lapsed the store says, by a real clock
-//! (`signaling/store/tests/redis.rs`); here is what a node does then.
+//! Fencing: a node dies or is cut off, the other one goes on with its calls, and nobody takes part in two
+//! minds. Here is what a node does when it is told; that leases lapse, and when, is in `leases.rs`.
 
 use std::time::Duration;
 
 use holdfast_control::Life;
 use holdfast_manifest::{EndReason, PartCause};
-use holdfast_recording::recorder::{Notice, RecorderConfig, WhenStoreAway};
+use holdfast_recording::recorder::{Notice, RecorderConfig, Stored, WhenStoreAway};
 use holdfast_units::RecordingId;
 
 use crate::peer::{Ask, Src, invite, metadata, offer, reply};
-use crate::world::{World, starts};
+use crate::world::{World, starts, stored};
 
 fn node() -> World {
     World::with(RecorderConfig {
@@ -27,7 +26,11 @@ fn adopt(standby: &mut World, from: &World) {
     for (id, state) in &from.store.states {
         standby.store.states.insert(*id, state.clone());
         let (now, wall) = (standby.now, standby.wall());
-        standby.recorder.adopt(now, wall, state).expect("it reads");
+        let stored = Stored {
+            bytes: state,
+            age: Some(from.now.since(from.store.saved_at[id])),
+        };
+        standby.recorder.adopt(now, wall, stored).expect("it reads");
         standby.settle();
     }
 }
@@ -170,6 +173,35 @@ fn with_clocks_apart_a_call_is_in_one_mind() {
     }
 }
 
+/// How far a deadline has come is what the nodes' clocks say between each other: not what one of them says
+/// to the other. Neither a session nor a call ends sooner or later for it.
+#[test]
+fn with_clocks_apart_a_session_and_a_call_last_as_long_as_they_may() {
+    let timer = "Session-Expires: 1800;refresher=uac";
+    let timed = || invite().header(timer).header("Supported: timer");
+    let limited = || {
+        World::with(RecorderConfig {
+            call_duration_max: Duration::from_secs(3_000),
+            when_store_away: Some(WhenStoreAway::Accept),
+            shares_calls: true,
+            ..RecorderConfig::default()
+        })
+    };
+    for apart in [-3_600, 0, 3_600] {
+        for (ask, lasts) in [(timed(), 1_800 - 32), (invite(), 3_000)] {
+            let (mut a, mut b) = (limited(), limited());
+            b.clock_is_off_by = apart;
+            a.call_with("lasts", &ask);
+            a.pass_secs(600);
+            adopt(&mut b, &a);
+            b.pass_secs(lasts - 600 - 1);
+            assert_eq!(b.calls(), 1, "{apart}, {lasts}: too soon");
+            b.pass_secs(2);
+            assert_eq!(b.calls(), 0, "{apart}, {lasts}: too late");
+        }
+    }
+}
+
 /// Whoever adopts first has it; a second time it is the same call.
 #[test]
 fn a_call_that_is_adopted_twice_is_one() {
@@ -243,7 +275,8 @@ fn replaces_finds_the_call_of_another_node() {
     );
     assert_eq!(dialog.local_tag, old.to_tag);
     let (now, wall) = (c.now, c.wall());
-    c.recorder.handle_found(now, wall, number, Some(&state));
+    c.recorder
+        .handle_found(now, wall, number, Some(stored(&state)));
     c.settle();
     let sent = c.take_sent();
     assert!(sent[0].status() == 200, "{:?}", starts(&sent));
@@ -296,7 +329,7 @@ fn what_is_found_elsewhere_is_refused_by_the_same_rules_and_left_alone() {
         let (number, _) = c.searched.remove(0);
         let (now, wall) = (c.now, c.wall());
         c.recorder
-            .handle_found(now, wall, number, state.map(|state| state.as_slice()));
+            .handle_found(now, wall, number, state.map(|state| stored(state)));
         c.settle();
         let sent = c.take_sent();
         assert_eq!(sent.len(), 1, "{what}: {:?}", starts(&sent));
@@ -316,7 +349,8 @@ fn a_takeover_that_the_engine_refuses_leaves_the_call_where_it_is() {
     c.ask(&mut Src::new("second"), &replacing(&old));
     let (number, _) = c.searched.remove(0);
     let (now, wall) = (c.now, c.wall());
-    c.recorder.handle_found(now, wall, number, Some(&state));
+    c.recorder
+        .handle_found(now, wall, number, Some(stored(&state)));
     c.settle();
     c.pass(Duration::from_secs(1));
     let said = c.starts();

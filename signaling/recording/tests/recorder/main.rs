@@ -15,6 +15,7 @@ mod drain;
 mod engine_away;
 mod engine_restart;
 mod fencing;
+mod leases;
 mod marks;
 mod mutations;
 mod offerless;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::peer::{Ask, invite, metadata, offer, reply};
-use crate::world::World;
+use crate::world::{World, stored};
 
 const GAP: Duration = Duration::from_secs(3);
 
@@ -314,10 +314,18 @@ fn what_is_newer_or_damaged_is_refused_and_nothing_changes() {
     state["version"] = 99.into();
     let wall = world.wall();
     let newer = serde_json::to_vec(&state).unwrap();
-    let error = world.recorder.restore(world.now, wall, &newer).unwrap_err();
+    let error = world
+        .recorder
+        .restore(world.now, wall, stored(&newer))
+        .unwrap_err();
     assert!(error.to_string().contains("99"), "{error}");
     for bytes in [&b"{}"[..], b"", b"{\"version\":1}"] {
-        assert!(world.recorder.restore(world.now, wall, bytes).is_err());
+        assert!(
+            world
+                .recorder
+                .restore(world.now, wall, stored(bytes))
+                .is_err()
+        );
     }
     assert_eq!(world.calls(), 1);
 }

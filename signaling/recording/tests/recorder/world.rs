@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_control::operator::Refusal;
 use holdfast_control::{FromEngine, ToEngine};
 use holdfast_recording::recorder::{
-    Notice, Output, Recorder, RecorderConfig, Saving, WhenStoreAway,
+    Notice, Output, Recorder, RecorderConfig, Saving, Stored, WhenStoreAway,
 };
 use holdfast_sip::dialog::DialogKey;
 use holdfast_sip::endpoint::Owner;
@@ -14,6 +14,7 @@ use holdfast_sip::{Entropy, Flow, FlowInfo, Message, Response, Transport};
 use holdfast_units::{MonoTime, RecordingId, WallTime};
 
 use crate::engine::{Engine, Held};
+use crate::leases::{Fate, Link};
 use crate::peer::{Ask, Src, invite};
 
 /// xorshift64*: enough for tests, the same on every machine.
@@ -41,6 +42,8 @@ pub struct Sent {
 #[derive(Default)]
 pub struct Store {
     pub states: BTreeMap<RecordingId, Vec<u8>>,
+    /// When each was saved.
+    pub saved_at: BTreeMap<RecordingId, MonoTime>,
     /// States saved, ever.
     pub count: u64,
     /// It takes states and does not say that it has them.
@@ -51,10 +54,11 @@ pub struct Store {
 }
 
 impl Store {
-    fn take(&mut self, saving: Saving) {
+    fn take(&mut self, now: MonoTime, saving: Saving) {
         assert!(saving.ticket > self.last_ticket, "tickets rise");
         self.last_ticket = saving.ticket;
         self.count += 1;
+        self.saved_at.insert(saving.recording, now);
         self.states.insert(saving.recording, saving.bytes);
     }
 
@@ -78,6 +82,8 @@ pub struct World {
     pub called: Vec<(RecordingId, Result<(), Refusal>)>,
     pub closed: Vec<Flow>,
     pub store: Store,
+    /// The way to a store that other nodes share.
+    pub link: Option<Link>,
     pub searched: Vec<(u64, DialogKey)>,
     config: RecorderConfig,
     /// Answers to damaged requests repeat the damage.
@@ -115,7 +121,7 @@ impl World {
         self.recorder = Recorder::new(self.config.clone(), Box::new(Rng(seed)), self.wall());
         for state in self.store.states.clone().into_values() {
             self.recorder
-                .restore(self.now, self.wall(), &state)
+                .restore(self.now, self.wall(), stored(&state))
                 .expect("what it saved itself");
             self.settle();
         }
@@ -131,6 +137,7 @@ impl World {
         Self {
             recorder: Recorder::new(config.clone(), Box::new(Rng(seed)), started),
             store: Store::default(),
+            link: None,
             searched: Vec::new(),
             config,
             engine: Engine::new(),
@@ -166,10 +173,15 @@ impl World {
                 }
                 Output::CloseFlow(flow) => self.closed.push(flow),
                 Output::Save(saving) => {
-                    let ticket = saving.ticket;
-                    self.store.take(saving);
-                    if !self.store.is_silent {
-                        self.recorder.handle_saved(self.now, self.wall(), ticket);
+                    let (id, ticket) = (saving.recording, saving.ticket);
+                    let fate = self.link.as_ref().map(|link| link.put(&saving));
+                    self.store.take(self.now, saving);
+                    let (now, wall) = (self.now, self.wall());
+                    if fate == Some(Fate::Fenced) {
+                        self.recorder.handle_taken(now, wall, &[id]);
+                    }
+                    if !self.store.is_silent && fate != Some(Fate::Unanswered) {
+                        self.recorder.handle_saved(now, wall, ticket);
                     }
                 }
                 Output::ProbeStore(ticket) => {
@@ -181,7 +193,12 @@ impl World {
                     }
                 }
                 Output::Find { number, dialog } => self.searched.push((number, dialog)),
-                Output::Unsave(recording) => drop(self.store.states.remove(&recording)),
+                Output::Unsave(recording) => {
+                    if let Some(link) = &self.link {
+                        link.remove(recording);
+                    }
+                    self.store.states.remove(&recording);
+                }
                 Output::Called { recording, outcome } => self.called.push((recording, outcome)),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Engine(message) => {
@@ -336,6 +353,11 @@ impl World {
     pub fn calls(&self) -> usize {
         self.recorder.statistics().calls
     }
+}
+
+/// A state that nobody but the one that saved it knows the age of.
+pub const fn stored(bytes: &[u8]) -> Stored<'_> {
+    Stored { bytes, age: None }
 }
 
 pub fn starts(sent: &[Sent]) -> Vec<String> {

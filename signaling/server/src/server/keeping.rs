@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::time::Instant;
 
 use holdfast_control::status;
-use holdfast_recording::recorder::{Recorder, Saving};
+use holdfast_recording::recorder::{Recorder, Saving, Stored};
 use holdfast_seal::{NONCE_SIZE, NodeKeys, OpenError};
 use holdfast_settings::{Settings, StoreKind};
 use holdfast_sip::Entropy as _;
@@ -45,6 +45,7 @@ impl Store {
             dialog: saving.dialog.map(dialog_of),
             is_adopted: saving.is_adopted,
             state: self.keys.seal(&nonce, &context, &saving.bytes),
+            age: None,
         };
         self.keeper.put(saving.ticket, row);
     }
@@ -178,7 +179,7 @@ fn restore(
         let opened = keys.open(&row.recording.to_bytes(), &row.state);
         let outcome = match &opened {
             Ok(state) => recorder
-                .restore(clock.now(), clock.wall(), state)
+                .restore(clock.now(), clock.wall(), stored(state, &row))
                 .map_err(|error| chain(&error)),
             Err(error) => Err(chain(error)),
         };
@@ -213,7 +214,7 @@ pub(super) fn adopt(
         let recording = row.recording;
         let outcome = match store.open(row) {
             Ok(state) => recorder
-                .adopt(clock.now(), clock.wall(), &state)
+                .adopt(clock.now(), clock.wall(), stored(&state, row))
                 .map_err(|error| chain(&error)),
             Err(error) => Err(chain(&error)),
         };
@@ -227,6 +228,14 @@ pub(super) fn adopt(
     }
     info!(calls = rows.len(), "goes on with the calls of another node");
     (adopted, unreadable)
+}
+
+/// What a row says, opened, as the recorder takes it.
+pub(super) fn stored<'a>(state: &'a [u8], row: &Row) -> Stored<'a> {
+    Stored {
+        bytes: state,
+        age: row.age,
+    }
 }
 
 fn dialog_of(key: DialogKey) -> Dialog {
