@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
-use holdfast_load::tls::{Client, Versions};
+use holdfast_load::tls::{Client, Server, Versions};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
@@ -101,5 +101,17 @@ impl Authority {
         let identity =
             identity.map(|identity| (identity.certificate.as_bytes(), identity.key.as_bytes()));
         Client::new(self.pem.as_bytes(), identity, versions).expect("a client")
+    }
+}
+
+impl Identity {
+    /// Whoever is called and shows this; with `clients`, to those alone that show one of its certificates.
+    ///
+    /// # Panics
+    /// When the certificate can't be used.
+    pub fn server(&self, clients: Option<&Authority>) -> Server {
+        let identity = (self.certificate.as_bytes(), self.key.as_bytes());
+        let clients = clients.map(|authority| authority.pem.as_bytes());
+        Server::new(identity, clients).expect("a server")
     }
 }

@@ -274,7 +274,7 @@ impl Peer {
             Link::Udp(_) => "UDP",
             Link::Stream(ref stream, _) => match **stream {
                 Stream::Plain(_) => "TCP",
-                Stream::Tls(_) => "TLS",
+                Stream::Tls(_) | Stream::Accepted(_) => "TLS",
             },
         }
     }

@@ -221,9 +221,13 @@ impl Script {
         [text.as_bytes(), octets].concat()
     }
 
-    /// Our Contact, with the mark of a recording client.
+    /// Our Contact, with the mark of a recording client; a sips URI where the server's is one
+    /// (RFC 3261 section 8.1.1.8).
     pub fn contact(&self) -> String {
         let (local, via) = (self.peer.local, self.peer.via().to_ascii_lowercase());
+        if self.target.starts_with("sips:") {
+            return format!("<sips:src@{local}>;+sip.src");
+        }
         format!("<sip:src@{local};transport={via}>;+sip.src")
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::certificates::Authority;
 use holdfast_e2e::http::Request;
 use holdfast_e2e::peer::{Peer, branch};
 use holdfast_e2e::process::binary;
@@ -18,6 +19,7 @@ use holdfast_load::invite::{Body, Codec};
 use holdfast_load::sip::Message;
 use holdfast_load::tls::Stream;
 use holdfast_load::uac::Transport;
+use holdfast_load::verify::Published;
 use holdfast_manifest::EndReason;
 use serde_json::{Value, json};
 
@@ -28,9 +30,11 @@ enum Ends {
     Operator,
 }
 
+/// Whom the server may call.
+const CALLABLE: &str = "name = \"pbx\"\naddresses = [\"127.0.0.1\"]\ncallable = true";
+
 fn callable() -> System {
-    let peer = "name = \"pbx\"\naddresses = [\"127.0.0.1\"]\ncallable = true";
-    System::start(&Options::new().peer(peer))
+    System::start(&Options::new().peer(CALLABLE))
 }
 
 /// What an operator types.
@@ -57,6 +61,9 @@ fn refused(running: Running) -> String {
 
 /// Answers an INVITE of the server's; the dialog is then the script's.
 fn answer(script: &mut Script, invite: &Message, status: &str, body: Option<&Body>) {
+    if let Some(target) = invite.contact_uri() {
+        script.target = target.to_owned();
+    }
     let to = invite.header("To").expect("To");
     let tagged = format!("{to};tag={}", script.from_tag);
     let mut response = format!("SIP/2.0 {status}\r\nContact: {}\r\n", script.contact());
@@ -75,13 +82,10 @@ fn answer(script: &mut Script, invite: &Message, status: &str, body: Option<&Bod
     script.peer.send(&[response.as_bytes(), octets].concat());
     script.call_id = invite.header("Call-ID").expect("Call-ID").to_owned();
     script.to_tag = invite.tag("From").map(str::to_owned);
-    if let Some(target) = invite.contact_uri() {
-        script.target = target.to_owned();
-    }
 }
 
-/// The whole life of a session over a transport; `ends` says who hangs up.
-fn plays(system: &System, mut script: Script, running: Running, ends: Ends) {
+/// The whole life of a session over a transport; `ends` says who hangs up. Gives what was published.
+fn plays(system: &System, mut script: Script, running: Running, ends: Ends) -> Published {
     let invite = script.request("INVITE");
     assert_eq!(invite.header("Require"), Some("siprec"));
     assert!(invite.body.is_empty(), "P-09: no SDP");
@@ -141,6 +145,7 @@ fn plays(system: &System, mut script: Script, running: Running, ends: Ends) {
     for (samples, leg) in Audio::of(&published.folder).channels.iter().zip(&legs) {
         assert_eq!(Slots::of(samples, &leg.plan).missing, [0; 0]);
     }
+    published
 }
 
 #[test]
@@ -164,6 +169,40 @@ fn tc_36_srs_initiated_over_tcp() {
         let (socket, _) = listener.accept().expect("a connection");
         let peer = Peer::on(Stream::Plain(socket), system.sip()).expect("a peer");
         plays(&system, Script::by(peer), running, ends);
+    }
+}
+
+/// To a client that lets nobody in without a certificate of ours.
+#[test]
+fn tc_36_srs_initiated_over_tls() {
+    let authority = Authority::new("one");
+    let options = Options::new()
+        .tls(&authority.issue("srs.example.com"))
+        .client_ca(&authority, "optional")
+        .set("tls", "client_names = [\"sbc.example.com\"]")
+        .peer(CALLABLE);
+    let system = System::start(&options);
+    let client = authority.issue("sbc.example.com").server(Some(&authority));
+    for (ends, scheme) in [
+        (Ends::Client, "sips"),
+        (Ends::Operator, "sips"),
+        (Ends::Client, "sip"),
+    ] {
+        let listener = TcpListener::bind((system.host(), 0)).expect("a port");
+        let address = listener.local_addr().expect("its number");
+        let parameter = if scheme == "sip" {
+            ";transport=tls"
+        } else {
+            ""
+        };
+        let running = record(&system, &format!("{scheme}:src@{address}{parameter}"));
+        let (socket, _) = listener.accept().expect("a connection");
+        let stream = client
+            .over(socket, PATIENCE)
+            .expect("a certificate of ours");
+        let peer = Peer::on(stream, system.sips()).expect("a peer");
+        let published = plays(&system, Script::by(peer), running, ends);
+        assert_eq!(published.manifest.call.sip.transport, "tls");
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -21,9 +20,6 @@ use holdfast_load::sip::Message;
 use holdfast_load::tls::{Client, Stream, Versions};
 use holdfast_load::verify::check_recording;
 use nix::sys::signal::Signal;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// TC-02.
 #[test]
@@ -487,24 +483,15 @@ fn sips_is_answered_as_rfc_5630_asks() {
 
 /// What a peer's own listener got, one message each, each answered 200.
 fn listen(identity: &Identity) -> (u16, Receiver<String>) {
-    let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes());
-    let chain = chain.collect::<Result<_, _>>().expect("certificates");
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("an identity");
-    let config = Arc::new(config);
+    let server = identity.server(None);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("its number").port();
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for socket in listener.incoming() {
-            let session = ServerConnection::new(config.clone()).expect("a session");
-            let mut stream = StreamOwned::new(session, socket.expect("a connection"));
+            let Ok(mut stream) = server.over(socket.expect("a connection"), PATIENCE) else {
+                continue;
+            };
             let mut buffer = [0; 8_192];
             let Ok(size @ 1..) = stream.read(&mut buffer) else {
                 continue;

@@ -1,4 +1,5 @@
-//! TLS as a client has it: which authority it trusts, what it shows of itself, which versions it speaks.
+//! TLS as a client has it: which authority it trusts, what it shows of itself, which versions it speaks;
+//! and as a client that is called has it, to whom others connect.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +9,11 @@ use std::time::Duration;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
+    StreamOwned,
+};
 
 /// Which versions of TLS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +32,13 @@ pub struct Client {
     config: Arc<ClientConfig>,
 }
 
-/// Why there is no such client.
+/// Accepts connections.
+#[derive(Clone, Debug)]
+pub struct Server {
+    config: Arc<ServerConfig>,
+}
+
+/// Why there is no such client, or server.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// What should be PEM is not, or lacks what it should have.
@@ -36,6 +47,9 @@ pub enum ClientError {
     /// The library does not take it.
     #[error("setting up TLS")]
     Library(#[from] rustls::Error),
+    /// Clients can't be asked for a certificate of this authority.
+    #[error("setting up the check of clients")]
+    Clients(#[from] rustls::server::VerifierBuilderError),
 }
 
 impl Client {
@@ -46,10 +60,7 @@ impl Client {
         identity: Option<(&[u8], &[u8])>,
         versions: Versions,
     ) -> Result<Self, ClientError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca) {
-            roots.add(certificate?)?;
-        }
+        let roots = roots(ca)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions: &[_] = match versions {
             Versions::Both => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -61,11 +72,8 @@ impl Client {
             .with_root_certificates(roots);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            Some((certificates, key)) => {
-                let chain = CertificateDer::pem_slice_iter(certificates);
-                let chain = chain.collect::<Result<_, _>>()?;
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
-            }
+            Some((certificates, key)) => builder
+                .with_client_auth_cert(chain(certificates)?, PrivateKeyDer::from_pem_slice(key)?)?,
         };
         config.resumption = Resumption::disabled();
         Ok(Self {
@@ -90,6 +98,57 @@ impl Client {
         }
         Ok(TlsStream(Box::new(StreamOwned::new(session, socket))))
     }
+}
+
+impl Server {
+    /// Shows `identity` (certificates and key). Where `ca` is given, whoever connects has to show a
+    /// certificate of one of its authorities. All of them PEM.
+    pub fn new(identity: (&[u8], &[u8]), ca: Option<&[u8]>) -> Result<Self, ClientError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?;
+        let builder = match ca {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let roots = Arc::new(roots(ca)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let (certificates, key) = identity;
+        let config =
+            builder.with_single_cert(chain(certificates)?, PrivateKeyDer::from_pem_slice(key)?)?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Shakes hands on a connection that was accepted: what the client does not like shows here, or at
+    /// the first read.
+    pub fn over(&self, mut socket: TcpStream, timeout: Duration) -> io::Result<Stream> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(timeout))?;
+        let mut session = ServerConnection::new(self.config.clone()).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(Stream::Accepted(Box::new(StreamOwned::new(
+            session, socket,
+        ))))
+    }
+}
+
+fn roots(ca: &[u8]) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca) {
+        roots.add(certificate?)?;
+    }
+    Ok(roots)
+}
+
+fn chain(certificates: &[u8]) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let chain = CertificateDer::pem_slice_iter(certificates);
+    Ok(chain.collect::<Result<_, _>>()?)
 }
 
 /// A connection under TLS.
@@ -128,8 +187,10 @@ impl TlsStream {
 pub enum Stream {
     /// Nothing.
     Plain(TcpStream),
-    /// TLS.
+    /// TLS, begun here.
     Tls(TlsStream),
+    /// TLS, begun by the other.
+    Accepted(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Stream {
@@ -138,6 +199,7 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => &stream.0.sock,
+            Self::Accepted(stream) => &stream.sock,
         }
     }
 
@@ -149,13 +211,15 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
+        let result = match self {
             Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(stream) => match stream.0.read(buffer) {
-                // Gone without a word: for SIP, whose messages say their length, that is an end.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                result => result,
-            },
+            Self::Tls(stream) => stream.0.read(buffer),
+            Self::Accepted(stream) => stream.read(buffer),
+        };
+        match result {
+            // Gone without a word: for SIP, whose messages say their length, that is an end.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            result => result,
         }
     }
 }
@@ -169,6 +233,11 @@ impl Write for Stream {
                 stream.0.flush()?;
                 Ok(size)
             }
+            Self::Accepted(stream) => {
+                let size = stream.write(bytes)?;
+                stream.flush()?;
+                Ok(size)
+            }
         }
     }
 
@@ -176,6 +245,7 @@ impl Write for Stream {
         match self {
             Self::Plain(socket) => socket.flush(),
             Self::Tls(stream) => stream.0.flush(),
+            Self::Accepted(stream) => stream.flush(),
         }
     }
 }
