@@ -48,7 +48,8 @@ pub const INVITE_UNANSWERED_MAX: Duration = Duration::from_secs(180);
 pub const INVITE_PROCEEDING_MAX: Duration = Duration::from_secs(180);
 
 /// 2xx responses to one INVITE of ours, from as many branches, that are acknowledged; further ones
-/// are passed over.
+/// are passed over. Each is ended at once but the first, so this bounds what one INVITE of ours can be
+/// made to cost and nothing that is recorded: no operator has a reason to move it.
 pub const FORKS_MAX: usize = 8;
 
 /// CSeq numbers stay below this (RFC 3261 §8.1.1.5).

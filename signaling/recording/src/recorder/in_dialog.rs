@@ -137,11 +137,7 @@ impl Recorder {
         }
         call.stage = Stage::Up(Some(Box::new(exchange)));
         call.sync.is_dirty = true;
-        self.deadlines.set(
-            id,
-            Timer::Engine,
-            now.mono + self.config.engine_answer_timeout,
-        );
+        self.await_engine(now, id);
         self.push(id);
     }
 

@@ -15,7 +15,6 @@ use holdfast_units::RecordingId;
 use super::asking::Asking;
 use super::call::{Asked, Call, Exchange, InDialog, Stage, Sync};
 use super::content::{self, AGENT, Content};
-use super::deadlines::Timer;
 use super::documents::{self, Documents};
 use super::engine::Link;
 use super::facts::{Carrier, Facts};
@@ -300,11 +299,7 @@ impl Recorder {
         if let Some(tx) = tx {
             self.call_by_tx.insert(tx, id);
         }
-        self.deadlines.set(
-            id,
-            Timer::Engine,
-            now.mono + self.config.engine_answer_timeout,
-        );
+        self.await_engine(now, id);
         self.push(id);
     }
 

@@ -132,11 +132,7 @@ impl Recorder {
         };
         let id = order.id;
         self.place(now, order)?;
-        self.deadlines.set(
-            id,
-            Timer::Callee,
-            now.mono + self.config.callee_answer_timeout,
-        );
+        self.await_callee(now, id);
         self.drain(now);
         Ok(id)
     }
@@ -202,11 +198,7 @@ impl Recorder {
                     ..outgoing.order
                 };
                 match self.place(now, again) {
-                    Ok(()) => self.deadlines.set(
-                        id,
-                        Timer::Callee,
-                        now.mono + self.config.callee_answer_timeout,
-                    ),
+                    Ok(()) => self.await_callee(now, id),
                     Err(reason) => self.report(id, Err(reason)),
                 }
             }

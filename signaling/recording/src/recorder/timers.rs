@@ -60,6 +60,18 @@ impl Recorder {
         }
     }
 
+    /// From here on the engine has as long as it may take to answer for a call.
+    pub(super) fn await_engine(&mut self, now: Now, id: RecordingId) {
+        let at = now.mono + self.config.engine_answer_timeout;
+        self.deadlines.set(id, Timer::Engine, at);
+    }
+
+    /// From here on whoever we call has as long as it may take to accept.
+    pub(super) fn await_callee(&mut self, now: Now, id: RecordingId) {
+        let at = now.mono + self.config.callee_answer_timeout;
+        self.deadlines.set(id, Timer::Callee, at);
+    }
+
     /// The timer that a 2xx granted, or none.
     pub(super) fn arm_session_timer(
         &mut self,
