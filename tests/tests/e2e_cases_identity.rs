@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_e2e::bodies::silent_offer;
 use holdfast_e2e::certificates::Authority;
+use holdfast_e2e::http::{Request, Response};
 use holdfast_e2e::peer::Peer;
 use holdfast_e2e::script::{Ask, Script};
 use holdfast_e2e::shared::Shared;
@@ -14,13 +15,18 @@ use holdfast_load::agent::Way;
 use holdfast_load::sip::Message;
 use holdfast_load::tls::Versions;
 use holdfast_load::uac::Transport;
+use holdfast_load::verify::Published;
 use holdfast_manifest::EndReason;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 static SYSTEM: Shared = Shared::new();
 
 const REALM: &str = "holdfast";
+
+/// A peer that is known by its address.
+const PBX: &str = "name = \"pbx\"\naddresses = [\"127.0.0.1\"]";
 
 /// Everybody is asked for credentials, and one user has some.
 fn asking() -> Options {
@@ -325,4 +331,84 @@ fn tc_95_asserted_identity_is_no_credential() {
         ["<sip:src@example.com>"]
     );
     assert_eq!(sip.profile.as_deref(), Some("src"), "known by its secret");
+}
+
+const ASSERTED: &str = "\"Alice\" <sip:alice@example.com>, <tel:+14155550100>";
+
+/// One call of a peer that asserts an identity, and asks for privacy where `privacy` says how.
+fn assert_identity(system: &System, privacy: Option<&str>) -> Published {
+    let mut invite = Ask::invite()
+        .header("P-Asserted-Identity", ASSERTED)
+        .header("P-Preferred-Identity", "<sip:someone@example.com>")
+        .body(&silent_offer(system).multipart());
+    if let Some(privacy) = privacy {
+        invite = invite.header("Privacy", privacy);
+    }
+    let mut script = Script::new(system);
+    script.open(&invite);
+    script.hang_up();
+    system.published(&script.call_id)
+}
+
+/// What HTTP hands out of a recording: the manifest, asked for in both ways, and the head of the INVITE.
+fn handed_out(system: &System, published: &Published) -> (Value, Value, Response) {
+    let path = format!("/api/recordings/{}", published.manifest.id);
+    let get = |path: &str| Request::get(system.http(), path).send();
+    (
+        get(&path).json(),
+        get(&format!("{path}/files/recording.json")).json(),
+        get(&format!("{path}/files/metadata/0001.sip")),
+    )
+}
+
+#[test]
+fn tc_95_asserted_identity_of_a_peer_that_is_not_trusted() {
+    let system = System::start(&Options::new().peer(PBX));
+    let sip = assert_identity(&system, None).manifest.call.sip;
+    assert_eq!(sip.profile.as_deref(), Some("pbx"));
+    assert_eq!(sip.asserted, [""; 0], "not believed");
+    assert_eq!(sip.headers["P-Asserted-Identity"], [ASSERTED], "kept");
+}
+
+#[test]
+fn tc_95_asserted_identity_of_a_trusted_peer() {
+    let system = System::start(&Options::new().peer(&format!("{PBX}\ntrusted = true")));
+    // RFC 3323 section 4.2: `none` asks for nothing, and what is not known is passed over.
+    for privacy in [None, Some("none"), Some("header;x-new")] {
+        let published = assert_identity(&system, privacy);
+        let sip = &published.manifest.call.sip;
+        assert_eq!(sip.asserted, ["sip:alice@example.com", "tel:+14155550100"]);
+        let (manifest, file, head) = handed_out(&system, &published);
+        assert_eq!(
+            manifest,
+            serde_json::to_value(&published.manifest).expect("JSON")
+        );
+        assert_eq!(file, manifest);
+        assert_eq!(head.status, 200, "{privacy:?}");
+        assert!(head.text().contains("alice@example.com"));
+    }
+}
+
+/// The folder is within the network, what HTTP hands out is not (RFC 3325 section 7).
+#[test]
+fn tc_95_privacy_is_kept_in_exports() {
+    let system = System::start(&Options::new().peer(&format!("{PBX}\ntrusted = true")));
+    for privacy in ["id", "user; ID ;critical"] {
+        let published = assert_identity(&system, Some(privacy));
+        let sip = &published.manifest.call.sip;
+        assert_eq!(sip.asserted, ["sip:alice@example.com", "tel:+14155550100"]);
+        let (manifest, file, head) = handed_out(&system, &published);
+        for document in [manifest, file] {
+            let text = document.to_string();
+            for identity in ["alice", "Alice", "14155550100", "someone"] {
+                assert!(!text.contains(identity), "{identity}: {text}");
+            }
+            let sip = &document["call"]["sip"];
+            assert_eq!(sip["asserted"][0], "sip:anonymous@anonymous.invalid");
+            assert_eq!(sip["is_private"], true);
+            assert_eq!(document["duration_ms"], published.manifest.duration_ms);
+        }
+        assert_eq!(head.status, 403, "{}", head.text());
+        assert!(!head.text().contains("alice"));
+    }
 }

@@ -74,6 +74,13 @@ pub struct SipDialog {
     /// The user that it authenticated as.
     #[serde(default)]
     pub user: Option<String>,
+    /// Who is behind the SRC, as URIs, where a `[[peer]]` that is trusted asserts it (RFC 3325 §9.1).
+    /// None of the participants: those are whom the metadata names.
+    #[serde(default)]
+    pub asserted: Vec<String>,
+    /// Whether whoever that is wants to be named within the network alone (`Privacy: id`, RFC 3325 §9.3).
+    #[serde(default)]
+    pub is_private: bool,
     /// Header fields kept to find the call again elsewhere (for example Session-ID), by name.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<String>>,

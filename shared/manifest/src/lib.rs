@@ -7,6 +7,7 @@
 
 mod call;
 mod folder;
+mod privacy;
 mod stream;
 pub mod time;
 

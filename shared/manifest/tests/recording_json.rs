@@ -24,6 +24,8 @@ fn call() -> Call {
             user_agent: Some("example-sbc/1.0".into()),
             profile: None,
             user: None,
+            asserted: vec!["sip:src@example.com".into()],
+            is_private: true,
             headers: BTreeMap::from([("Session-ID".into(), vec!["ab30317f1a784dc48".into()])]),
         },
         groups: vec![Group {

@@ -133,6 +133,7 @@ fn peer(checker: &mut Checker<'_>, at: &str, raw: &RawPeer, sip: &Sip, srtp: &Sr
         certificates: names(checker, &key("certificates"), &raw.certificates, HOST_NAME),
         users: names(checker, &key("users"), &raw.users, USER),
         callable: raw.callable,
+        trusted: raw.trusted,
         strict: checker.choice(
             &key("mode"),
             &raw.mode,

@@ -352,6 +352,8 @@ pub struct Peer {
     pub users: Option<Names>,
     /// Whether operators may have it called, at any of its addresses.
     pub callable: bool,
+    /// Whether it is believed who it says that its user is (P-Asserted-Identity, RFC 3325).
+    pub trusted: bool,
     /// Refuse what RFC 7866 does not allow.
     pub strict: bool,
     /// What an INVITE without any mark of SIPREC gets.

@@ -80,6 +80,9 @@ pub const WARNINGS_MAX: usize = 64;
 /// Header fields of the INVITE that the description of a call keeps.
 pub const HEADERS_KEPT_MAX: usize = 32;
 
+/// Identities that a trusted peer asserts: RFC 3325 §9.1 has one sip or sips URI and one tel URI.
+pub const ASSERTED_MAX: usize = 2;
+
 /// Characters of each of them.
 pub const HEADER_CHARS_KEPT_MAX: usize = 512;
 

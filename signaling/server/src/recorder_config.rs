@@ -136,6 +136,7 @@ fn peer(peer: &Peer) -> PeerConfig {
         addresses: prefixes(&peer.addresses),
         certificates: peer.certificates.as_ref().map(names),
         may_be_called: peer.callable,
+        is_trusted: peer.trusted,
         users: peer.users.as_ref().map(names),
         is_strict: peer.strict,
         takes_plain_invites: peer.plain_invite == PlainInvite::Accept,

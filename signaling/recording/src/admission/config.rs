@@ -41,6 +41,8 @@ pub struct PeerConfig {
     pub certificates: Option<Names>,
     /// Whether an operator may have it called, at any of its addresses.
     pub may_be_called: bool,
+    /// Whether it is believed who it says that its user is (RFC 3325).
+    pub is_trusted: bool,
     /// Users it may authenticate as; `None`: no credentials are needed.
     pub users: Option<Names>,
     /// Whether what RFC 7866 does not allow is refused.

@@ -22,6 +22,7 @@ fn peer(name: &str) -> PeerConfig {
         addresses: Vec::new(),
         certificates: None,
         may_be_called: false,
+        is_trusted: false,
         users: None,
         is_strict: false,
         takes_plain_invites: false,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use holdfast_manifest::{
     Call as Described, Channel, Group, Interval, Participant, Presence, Session, SipDialog,
 };
-use holdfast_sip::message::Headers;
+use holdfast_sip::message::{Headers, NameAddr};
 use holdfast_sip::{FlowInfo, Request, Response};
 
 use super::call::Call;
 use super::correlation::{self, is_telling};
 use super::facts::Facts;
-use crate::limits::{HEADER_CHARS_KEPT_MAX, HEADERS_KEPT_MAX};
+use crate::limits::{ASSERTED_MAX, HEADER_CHARS_KEPT_MAX, HEADERS_KEPT_MAX};
 use crate::metadata::{self, History, Moment, ParticipantRecord, SourceTime, State, UtcOffset};
 
 /// The octets of `call.json`.
@@ -77,8 +77,27 @@ fn dialog_by(headers: &Headers, call_id: &str, remote_tag: &str, source: &FlowIn
         user_agent: headers.first("User-Agent").map(str::to_owned),
         profile: None,
         user: None,
+        asserted: asserted(headers),
+        is_private: is_private(headers),
         headers: kept,
     }
+}
+
+/// The URIs of P-Asserted-Identity (RFC 3325 §9.1), whoever sent it.
+fn asserted(headers: &Headers) -> Vec<String> {
+    let uri = |value| {
+        let address = NameAddr::parse_lenient(value).ok()?;
+        let uri = address.uri_text().chars().take(HEADER_CHARS_KEPT_MAX);
+        Some(uri.collect())
+    };
+    let values = headers.list("P-Asserted-Identity");
+    values.filter_map(uri).take(ASSERTED_MAX).collect()
+}
+
+/// Whether `id` is among the values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3).
+fn is_private(headers: &Headers) -> bool {
+    let mut words = headers.list("Privacy").flat_map(|value| value.split(';'));
+    words.any(|word| word.trim().eq_ignore_ascii_case("id"))
 }
 
 fn channels(facts: &Facts) -> Vec<Channel> {

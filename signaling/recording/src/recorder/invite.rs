@@ -257,14 +257,7 @@ impl Recorder {
             address,
             cname: STANDARD.encode(self.random::<12>()),
             sender: self.sender.clone(),
-            sip: SipDialog {
-                profile: self
-                    .admission
-                    .peer(&self.sender)
-                    .map(|peer| peer.name.clone()),
-                user: self.sender.user.clone(),
-                ..beginning.sip
-            },
+            sip: self.known(beginning.sip),
             knows_siprec: beginning.knows_siprec,
             stage: Stage::Opening(Box::new(exchange)),
             dialog: None,
@@ -285,6 +278,22 @@ impl Recorder {
             continues: None,
             is_provisional: false,
             is_saved: false,
+        }
+    }
+
+    /// A dialog, and who its peer was found to be. Who the peer says that its user is counts where the peer
+    /// is trusted alone (S-91).
+    pub(super) fn known(&self, said: SipDialog) -> SipDialog {
+        let peer = self.admission.peer(&self.sender);
+        let is_trusted = peer.is_some_and(|peer| peer.is_trusted);
+        SipDialog {
+            profile: peer.map(|peer| peer.name.clone()),
+            user: self.sender.user.clone(),
+            asserted: match is_trusted {
+                true => said.asserted,
+                false => Vec::new(),
+            },
+            ..said
         }
     }
 

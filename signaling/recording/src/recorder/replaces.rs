@@ -230,18 +230,13 @@ impl Recorder {
         content: &Content,
         address: std::net::IpAddr,
     ) -> Takeover {
-        let peer = self.admission.peer(&self.sender);
         let mut asking = Asking::new(invite.request.headers());
         if let Some(metadata) = &content.metadata {
             asking.note_metadata(&metadata.content_type, metadata.dialect());
         }
         Takeover {
             sender: self.sender.clone(),
-            sip: SipDialog {
-                profile: peer.map(|peer| peer.name.clone()),
-                user: self.sender.user.clone(),
-                ..describe::dialog_of(&invite.request, &invite.source)
-            },
+            sip: self.known(describe::dialog_of(&invite.request, &invite.source)),
             knows_siprec: marks.knows_siprec(),
             asking,
             address,

@@ -22,6 +22,7 @@ fn config() -> RecorderConfig {
         addresses: vec![Prefix::new([192, 0, 2, 10].into(), 32)],
         certificates: None,
         may_be_called: true,
+        is_trusted: false,
         users: None,
         is_strict: false,
         takes_plain_invites: false,

@@ -242,6 +242,7 @@ fn tc_135_only_the_peer_that_began_the_call_may_replace_it() {
         addresses: vec![Prefix::new(address.parse().unwrap(), 24)],
         certificates: None::<Names>,
         may_be_called: false,
+        is_trusted: false,
         users: None,
         is_strict: false,
         takes_plain_invites: false,

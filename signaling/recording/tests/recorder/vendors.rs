@@ -189,6 +189,8 @@ fn who_and_what_is_in_a_call_without_metadata() {
         ["<sip:alice@example.com>"]
     );
     assert_eq!(call.sip.headers["Privacy"], ["id"]);
+    assert!(call.sip.is_private);
+    assert_eq!(call.sip.asserted, [""; 0], "no peer of ours says so");
 }
 
 /// What begins and ends a call stands as it was sent in the sidecar, with a body or without.

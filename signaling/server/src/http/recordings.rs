@@ -1,6 +1,7 @@
 //! `/api/recordings`: the published ones, found, shown, and their files with ranges.
 //!
-//! A file is served only where the manifest names it: a path in a request leads nowhere else.
+//! A file is served only where the manifest names it: a path in a request leads nowhere else. Whoever asks
+//! is taken for somebody outside of the network (RFC 3325 §7): identities that are private are masked.
 
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ pub fn router() -> Router<Http> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct Asked {
     from: Option<String>,
     to: Option<String>,
     participant: Option<String>,
@@ -41,21 +42,21 @@ struct Wanted {
 
 async fn search(
     State(http): State<Http>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let limit = wanted.limit.unwrap_or(HTTP_RECORDINGS_USUAL);
+    let Query(asked) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let limit = asked.limit.unwrap_or(HTTP_RECORDINGS_USUAL);
     if !(1..=HTTP_RECORDINGS_MAX).contains(&limit) {
         let allowed = format!("limit: 1 to {HTTP_RECORDINGS_MAX}");
         return Err(Problem::bad_request(allowed));
     }
     let query = Search {
         day: None,
-        from: wanted.from.as_deref().map(moment).transpose()?,
-        to: wanted.to.as_deref().map(moment).transpose()?,
-        participant: wanted.participant,
-        number: wanted.number,
-        call_id: wanted.call_id,
+        from: asked.from.as_deref().map(moment).transpose()?,
+        to: asked.to.as_deref().map(moment).transpose()?,
+        participant: asked.participant,
+        number: asked.number,
+        call_id: asked.call_id,
     };
     let searching = http.clone();
     let look = move |_| searching.0.indexed.search(&query, limit);
@@ -102,7 +103,7 @@ fn row((entry, manifest): &(Entry, Manifest)) -> Value {
 
 async fn one(State(http): State<Http>, Path(id): Path<String>) -> Result<Json<Manifest>, Problem> {
     let found = http.look(move |catalogue| catalogue.find(&id)?.manifest());
-    found.await.map(Json)
+    Ok(Json(found.await?.masked()))
 }
 
 async fn file(
@@ -113,11 +114,14 @@ async fn file(
     let found = http.look(move |catalogue| {
         let entry = catalogue.find(&id)?;
         let manifest = entry.manifest()?;
-        Ok(named(&entry, &manifest, &name))
+        Ok(wanted(&entry, manifest, &name))
     });
-    let (path, sum) = found
-        .await?
-        .ok_or_else(|| Problem::not_found("the manifest names no such file"))?;
+    let (path, sum) = match found.await? {
+        Wanted::File(path, sum) => (path, sum),
+        Wanted::Private(manifest) => return Ok(Json(manifest.masked()).into_response()),
+        Wanted::Withheld => return Err(Problem::forbidden(WITHHELD)),
+        Wanted::Nothing => return Err(Problem::not_found("the manifest names no such file")),
+    };
     let served = ServeFile::new(path).try_call(request).await;
     let mut response = served
         .map_err(|_| Problem::not_found("the file cannot be read"))?
@@ -129,16 +133,40 @@ async fn file(
     Ok(response)
 }
 
-/// A file that the manifest names, or the manifest, with its checksum; never through a link.
-fn named(entry: &Entry, manifest: &Manifest, name: &str) -> Option<(PathBuf, Option<String>)> {
+const WITHHELD: &str = "it names somebody who asked not to be named (Privacy: id)";
+
+/// What a name of a file leads to.
+enum Wanted {
+    /// A file that the manifest names, with its checksum, or the manifest itself.
+    File(PathBuf, Option<String>),
+    /// A manifest that names somebody who is not to be named.
+    Private(Box<Manifest>),
+    /// Another file that does.
+    Withheld,
+    Nothing,
+}
+
+/// Never follows a link.
+fn wanted(entry: &Entry, manifest: Manifest, name: &str) -> Wanted {
     let known = manifest.files.iter().find(|file| file.name == name);
     let sum = known.map(|file| file.sha256.clone());
-    if sum.is_none() && name != FILE_NAME {
-        return None;
+    let is_manifest = name == FILE_NAME;
+    if sum.is_none() && !is_manifest {
+        return Wanted::Nothing;
     }
-    let folder = entry.path.canonicalize().ok()?;
-    let path = folder.join(name);
-    (path.canonicalize().ok()? == path && path.is_file()).then_some((path, sum))
+    if manifest.is_withheld(name) {
+        return match is_manifest {
+            true => Wanted::Private(Box::new(manifest)),
+            false => Wanted::Withheld,
+        };
+    }
+    let path = entry.path.canonicalize().map(|folder| folder.join(name));
+    match path {
+        Ok(path) if path.canonicalize().is_ok_and(|it| it == path) && path.is_file() => {
+            Wanted::File(path, sum)
+        }
+        Ok(_) | Err(_) => Wanted::Nothing,
+    }
 }
 
 impl Http {
