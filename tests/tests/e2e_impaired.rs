@@ -49,6 +49,7 @@ fn damage_done_by_the_sender_is_accounted_for_to_the_packet() {
             duplicate_ppm: 10_000,
             reorder_ppm: 30_000,
             seed: 11,
+            ..Impairment::default()
         };
         let plan = LegPlan {
             impairment,

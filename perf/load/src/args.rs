@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_load::agent::Way;
+use holdfast_load::arrivals::Arrivals;
 use holdfast_load::invite::Codec;
 use holdfast_load::limits;
 use holdfast_load::media::PortRange;
@@ -48,6 +49,9 @@ pub(crate) struct CallsArgs {
     /// New calls per second.
     #[arg(long, default_value_t = 20.0, value_parser = positive)]
     pub(crate) rate: f64,
+    /// How they follow each other: at one distance, or as a Poisson process of that rate.
+    #[arg(long, value_enum, default_value = "steady")]
+    pub(crate) arrivals: ArrivalsArg,
     /// How long each call talks, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,
@@ -112,7 +116,10 @@ pub(crate) struct CallsArgs {
     /// Packets sent after their successor on purpose, in percent.
     #[arg(long, default_value = "0", value_parser = percent)]
     pub(crate) reorder: u32,
-    /// Decides which packets are damaged.
+    /// Packets leave up to so many milliseconds late, in order all the same.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=limits::JITTER_MAX.as_millis() as u64))]
+    pub(crate) jitter: u64,
+    /// Decides on all that falls by chance: which packets are damaged or late, and when calls come.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
@@ -217,6 +224,21 @@ pub(crate) enum TransportArg {
     Udp,
     Tcp,
     Tls,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ArrivalsArg {
+    Steady,
+    Poisson,
+}
+
+impl From<ArrivalsArg> for Arrivals {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Steady => Self::Steady,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod answer;
+pub mod arrivals;
 pub mod audit;
 pub mod hostile;
 pub mod invite;

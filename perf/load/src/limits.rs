@@ -42,3 +42,7 @@ pub const STANDBY_ASK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a recorder may answer nothing before the calls go on at the other one: two copies of a
 /// question are lost too.
 pub const STANDBY_SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Most that packets may be told to leave late: an engine takes a sender that is 3 s behind for one whose
+/// clock stood still.
+pub const JITTER_MAX: Duration = Duration::from_millis(1_000);

@@ -57,6 +57,15 @@ pub fn dice(leg: LegKey, index: u32, salt: u64) -> u32 {
         % 1_000_000
 }
 
+/// A length with this mean, exponentially distributed, that depends on the leg, the number and `salt`
+/// alone: the time to the next of events that know nothing of each other.
+pub fn exponential(leg: LegKey, index: u32, salt: u64, mean: f64) -> f64 {
+    let bits = xorshift(seed(leg, index) ^ mix(salt)).wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
+    // Above 0, whose logarithm there is none of, up to 1.
+    let uniform = (bits + 1) as f64 / (1_u64 << 53) as f64;
+    -uniform.ln() * mean
+}
+
 /// One of 2^64 - 1 states of the generator; never 0, which is its fixed point.
 fn seed(leg: LegKey, index: u32) -> u64 {
     let packed = (u64::from(leg.call) << 40) ^ (u64::from(leg.leg) << 32) ^ u64::from(index);
@@ -133,5 +142,19 @@ mod tests {
             .filter(|&index| dice(leg, index, 9) < 50_000)
             .count();
         assert!((4_700..5_300).contains(&hits), "{hits} of 5,000 expected");
+    }
+
+    #[test]
+    fn exponential_lengths_have_their_mean_and_never_a_sign() {
+        let leg = LegKey { call: 5, leg: 1 };
+        let lengths: Vec<f64> = (0..100_000)
+            .map(|index| exponential(leg, index, 7, 2.0))
+            .collect();
+        let mean = lengths.iter().sum::<f64>() / 100_000.0;
+        assert!((1.96..2.04).contains(&mean), "{mean}");
+        // Of an exponential distribution 1 / e are longer than the mean.
+        let longer = lengths.iter().filter(|&&length| length > 2.0).count();
+        assert!((36_000..37_600).contains(&longer), "{longer}");
+        assert!(lengths.iter().all(|length| (0.0..80.0).contains(length)));
     }
 }

@@ -1,18 +1,14 @@
-//! A run: many calls placed at a steady rate, each talking for a while and then hung up.
+//! A run: many calls placed one after the other, each talking for a while and then hung up.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
-use crate::agent::{Agent, AgentError, Way};
+use crate::agent::{Agent, AgentError};
 use crate::answer::Answer;
-use crate::invite::{Codec, Offer};
-use crate::media::{
-    Impairment, LegPlan, PortError, PortPair, PortRange, Sender, StreamJob, StreamReport,
-};
+use crate::invite::Offer;
+use crate::media::{LegPlan, PortPair, Sender, StreamJob, StreamReport};
 use crate::pattern::LegKey;
 use crate::sip::Message;
 use crate::uac::{Event, Method};
@@ -20,100 +16,10 @@ use crate::verify::{CallTruth, LegTruth};
 use crate::{srtp, stats};
 use standby::Standby;
 
+mod plan;
 mod standby;
 
-/// What a run is to do.
-#[derive(Clone, Debug)]
-pub struct RunPlan {
-    /// The server.
-    pub target: SocketAddr,
-    /// Where the calls go on when the server answers nothing any more.
-    pub standby: Option<SocketAddr>,
-    /// How SIP travels.
-    pub way: Way,
-    /// User part of the Request-URI.
-    pub user: String,
-    /// Prefix of every Call-ID.
-    pub run: String,
-    /// How many calls.
-    pub calls: u32,
-    /// New calls per second.
-    pub rate: f64,
-    /// How long each call talks.
-    pub talk: Duration,
-    /// Codec of all legs.
-    pub codec: Codec,
-    /// Ports that are offered.
-    pub ports: PortRange,
-    /// What the sender does to its packets.
-    pub impairment: Impairment,
-    /// Whether media is encrypted, under keys in the offers (RFC 4568).
-    pub is_encrypted: bool,
-    /// Whether the server may have forgotten a call by the time of its BYE.
-    pub may_be_forgotten: bool,
-    /// Whether each call, before its BYE, has a re-INVITE and an UPDATE accepted: its dialog lives.
-    pub proves_dialogs: bool,
-    /// Whether the parties say nothing at all.
-    pub is_silent: bool,
-    /// Streams of each call, 1 or 2.
-    pub streams: u8,
-}
-
-/// What a run did.
-#[derive(Clone, Debug)]
-pub struct RunReport {
-    /// From each INVITE to its 200, in microseconds.
-    pub invite_us: Histogram<u64>,
-    /// How late packets left, in microseconds.
-    pub lateness_us: Histogram<u64>,
-    /// Calls that failed, each with the reason.
-    pub failures: BTreeMap<u32, String>,
-    /// Calls that did not, and what was sent on them.
-    pub truths: Vec<CallTruth>,
-    /// Calls whose re-INVITE, UPDATE and BYE were accepted, where that was to be shown.
-    pub dialogs_proved: u32,
-    /// Calls that went on at the other server.
-    pub moved: u32,
-    /// Calls answered a second, from the first INVITE to the last 200.
-    pub answered_per_second: f64,
-    /// Most calls that were up at once.
-    pub concurrent_max: u32,
-    /// Datagrams sent.
-    pub packets_sent: u64,
-    /// Datagrams the system did not take.
-    pub send_failures: u64,
-    /// Receiver reports that came back.
-    pub reports: u64,
-    /// Streams to which not one receiver report came back.
-    pub streams_without_report: u32,
-}
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// INVITEs sent.
-    pub placed: u32,
-    /// Calls that are up.
-    pub up: u32,
-    /// Calls that came to their proper end.
-    pub ended: u32,
-    /// Calls that failed.
-    pub failed: u32,
-}
-
-/// Why a run could not be carried out; a failed call is none.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// SIP broke down.
-    #[error("talking to the server")]
-    Agent(#[from] AgentError),
-    /// There are no ports to send from.
-    #[error("opening ports")]
-    Ports(#[from] PortError),
-    /// The sending thread did not start.
-    #[error("starting the sending thread")]
-    Thread(#[from] std::io::Error),
-}
+pub use plan::{Progress, RunError, RunPlan, RunReport};
 
 /// Places the calls and waits until the last has ended. `progress` is called about once a second.
 pub fn run(plan: RunPlan, progress: impl FnMut(&Progress)) -> Result<RunReport, RunError> {
@@ -153,6 +59,8 @@ struct Run {
     sender: Sender,
     standby: Standby,
     started: Instant,
+    /// When each call is to be placed, from the start on.
+    due: Vec<Duration>,
     call_by_number: BTreeMap<u32, Call>,
     /// Calls to hang up, soonest first.
     byes: VecDeque<(Instant, u32)>,
@@ -162,20 +70,9 @@ struct Run {
 
 impl Run {
     fn new(plan: RunPlan, agent: Agent, sender: Sender) -> Self {
-        let report = RunReport {
-            invite_us: stats::microseconds(),
-            lateness_us: stats::microseconds(),
-            failures: BTreeMap::new(),
-            truths: Vec::new(),
-            dialogs_proved: 0,
-            moved: 0,
-            answered_per_second: 0.0,
-            concurrent_max: 0,
-            packets_sent: 0,
-            send_failures: 0,
-            reports: 0,
-            streams_without_report: 0,
-        };
+        let due = plan
+            .arrivals
+            .due(plan.calls, plan.rate, plan.impairment.seed);
         let started = Instant::now();
         Self {
             standby: Standby::new(plan.standby, started),
@@ -183,15 +80,16 @@ impl Run {
             agent,
             sender,
             started,
+            due,
             call_by_number: BTreeMap::new(),
             byes: VecDeque::new(),
             progress: Progress::default(),
-            report,
+            report: RunReport::default(),
         }
     }
 
     fn carry_out(&mut self, mut progress: impl FnMut(&Progress)) -> Result<(), RunError> {
-        let ramp = Duration::from_secs_f64(f64::from(self.plan.calls) / self.plan.rate);
+        let ramp = self.due.last().copied().unwrap_or_default();
         let deadline = self.started + ramp + self.plan.talk + GRACE;
         let mut next_progress = self.started + PROGRESS_INTERVAL;
         while self.progress.placed < self.plan.calls || !self.call_by_number.is_empty() {
@@ -224,29 +122,25 @@ impl Run {
         report
     }
 
-    /// When call `number` is to be placed.
-    fn due(&self, number: u32) -> Instant {
-        self.started + Duration::from_secs_f64(f64::from(number) / self.plan.rate)
+    /// When the next call is to be placed; `None` where all are.
+    fn next_call(&self) -> Option<Instant> {
+        let due = self.due.get(self.progress.placed as usize)?;
+        Some(self.started + *due)
     }
 
     /// How long the loop may wait for messages: the end of a stream does not wake it.
     fn patience(&self, now: Instant) -> Duration {
-        let next_call = (self.progress.placed < self.plan.calls).then(|| {
-            self.due(self.progress.placed)
-                .saturating_duration_since(now)
-        });
-        let next_bye = self
-            .byes
-            .front()
-            .map(|(at, _)| at.saturating_duration_since(now));
-        [next_call, next_bye, self.standby.patience()]
+        let next_bye = self.byes.front().map(|&(at, _)| at);
+        let due = [self.next_call(), next_bye]
             .into_iter()
             .flatten()
+            .map(|at| at.saturating_duration_since(now));
+        due.chain(self.standby.patience())
             .fold(POLL_INTERVAL, Duration::min)
     }
 
     fn place_due(&mut self, now: Instant) -> Result<(), RunError> {
-        while self.progress.placed < self.plan.calls && self.due(self.progress.placed) <= now {
+        while self.next_call().is_some_and(|due| due <= now) {
             let number = self.progress.placed;
             self.progress.placed += 1;
             let ip = self.agent.local_addr().map_err(AgentError::from)?.ip();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_load::agent::Way;
+use holdfast_load::arrivals::Arrivals;
 use holdfast_load::audit::{Audit, Auditor, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange};
@@ -72,6 +73,7 @@ fn plan(
         run: format!("fake-{first_port}-{}", std::process::id()),
         calls: 4,
         rate: 20.0,
+        arrivals: Arrivals::Steady,
         talk: Duration::from_secs(1),
         codec: Codec::Pcmu,
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
@@ -127,6 +129,7 @@ fn damage_by_the_sender_is_known_to_the_checker() {
         duplicate_ppm: 60_000,
         reorder_ppm: 60_000,
         seed: 3,
+        ..Impairment::default()
     };
     let (report, audit, received) = scenario(25_300, Transport::Udp, Flaws::default(), damage);
     let lost: u64 = report

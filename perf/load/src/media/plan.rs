@@ -4,6 +4,7 @@
 //! packets. Nothing here knows the time or a socket.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::invite::Codec;
 use crate::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
@@ -25,7 +26,7 @@ pub struct LegPlan {
     pub impairment: Impairment,
 }
 
-/// Damage done on purpose by the sender, in packets per million. Each packet's fate is a function
+/// Damage done on purpose by the sender, its rates in packets per million. Each packet's fate is a function
 /// of its leg, its slot and the seed, so the checker knows it too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Impairment {
@@ -35,6 +36,8 @@ pub struct Impairment {
     pub duplicate_ppm: u32,
     /// Packets that are sent after their successor.
     pub reorder_ppm: u32,
+    /// How late a packet leaves at most. It never overtakes another one by that.
+    pub jitter_max: Duration,
     /// Another seed, other victims.
     pub seed: u64,
 }
@@ -120,6 +123,7 @@ impl LegPlan {
             duplicate_ppm,
             reorder_ppm,
             seed,
+            ..
         } = self.impairment;
         let dice = pattern::dice(self.key, slot, seed);
         if dice < loss_ppm {
@@ -131,6 +135,12 @@ impl LegPlan {
         } else {
             Fate::Send
         }
+    }
+
+    /// How long after its time the packet of a slot leaves, where none before it is later still.
+    pub fn delay(&self, slot: u32) -> Duration {
+        let part = pattern::dice(self.key, slot, self.impairment.seed ^ JITTER);
+        self.impairment.jitter_max * part / 1_000_000
     }
 
     /// Whether the recording must hold the packet of a slot.
@@ -224,6 +234,9 @@ fn contains(ranges: &[Range<u32>], slot: u32) -> bool {
 /// Octets of a datagram: fixed header and payload.
 pub(super) const DATAGRAM: usize = 12 + PACKET_SAMPLES;
 
+/// Makes other dice of a seed than those that decide on a packet's fate.
+const JITTER: u64 = 0x6a69_7474_6572;
+
 /// Leading packets that are never damaged.
 const UNHARMED: u32 = 4;
 
@@ -262,6 +275,7 @@ mod tests {
             duplicate_ppm: 50_000,
             reorder_ppm: 50_000,
             seed: 4,
+            ..Impairment::default()
         });
         let sent = sequences(&plan);
         let counts = plan.counts();
@@ -278,6 +292,21 @@ mod tests {
         assert_eq!(sent[..4], [0, 1, 2, 3]);
         assert_eq!(sent.last(), Some(&2_999));
         assert_eq!(sequences(&plan), sent, "the same every time");
+    }
+
+    #[test]
+    fn jitter_is_spread_over_its_width_and_is_none_where_none_is_wanted() {
+        let wanted = Duration::from_millis(60);
+        let plan = plan(Impairment {
+            jitter_max: wanted,
+            ..Impairment::default()
+        });
+        let delays: Vec<_> = (0..3_000).map(|slot| plan.delay(slot)).collect();
+        assert!(delays.iter().all(|&delay| delay < wanted));
+        let early = delays.iter().filter(|&&delay| delay < wanted / 2).count();
+        assert!((1_350..1_650).contains(&early), "{early}");
+        let plain = LegPlan::plain(plan.key, Codec::Pcmu, 100);
+        assert_eq!(plain.delay(7), Duration::ZERO);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The thread that sends: each leg from its own port, every packet on an absolute clock.
+//! The thread that sends: each leg from its own port, every packet on an absolute clock, or as much
+//! behind it as its plan says.
 //!
 //! Due packets of all legs leave in batches of a millisecond. A batch is one system call per leg:
 //! `sendmmsg` could save none, because a leg has one packet per 20 ms and a port of its own, and a
@@ -77,6 +78,11 @@ struct Leg {
     job: StreamJob,
     first: StreamStart,
     cursor: Cursor,
+    /// The next slot.
+    slot: u32,
+    /// When it is due by the clock of the leg.
+    on_time: Instant,
+    /// When it leaves: as late as jitter has it, and not before the one before it.
     due: Instant,
     report: StreamReport,
     /// Room for an encrypted packet.
@@ -160,8 +166,9 @@ fn send_all(incoming: &Receiver<Order>, outgoing: &mpsc::Sender<StreamReport>) -
                         legs.push(None);
                         legs.len() - 1
                     });
-                    due.push(Reverse((job.start, slot)));
-                    legs[slot] = Some(Leg::new(*job));
+                    let leg = Leg::new(*job);
+                    due.push(Reverse((leg.due, slot)));
+                    legs[slot] = Some(leg);
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) if due.is_empty() => return report,
@@ -214,7 +221,9 @@ impl Leg {
             first,
             protected: Vec::new(),
             cursor: Cursor::default(),
-            due: job.start,
+            slot: 0,
+            on_time: job.start,
+            due: job.start + job.plan.delay(0),
             report: StreamReport {
                 key,
                 sent: 0,
@@ -231,7 +240,9 @@ impl Leg {
             return false;
         };
         self.send(burst);
-        self.due += SLOT;
+        self.slot += 1;
+        self.on_time += SLOT;
+        self.due = self.due.max(self.on_time + self.job.plan.delay(self.slot));
         true
     }
 
