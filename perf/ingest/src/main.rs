@@ -221,6 +221,12 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     let received = ThreadTimes::of(pid)?.since(&begun);
     let memory_full = memory_kib(pid, "RssAnon")?;
     let durable = engine.latency(Stage::Durable)?;
+    for stage in Stage::ALL {
+        let values = engine.latency(stage)?;
+        let at = |quantile| f64::from(value_at(&values, quantile)) / 1_000.0;
+        let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+        eprintln!("{stage:?}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
+    }
     let ending = Instant::now();
     engine.end(|published| eprintln!("published {published} of {calls}"))?;
     let published_after = ending.elapsed();
