@@ -18,7 +18,7 @@ use holdfast_load::answer::Answer;
 use holdfast_load::invite::{Codec, Direction};
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::{payload, stream_start};
-use holdfast_manifest::{GapCause, MarkKind};
+use holdfast_manifest::{GapCause, MarkKind, SharedClock};
 
 static SYSTEM: Shared = Shared::new();
 
@@ -166,6 +166,70 @@ fn tc_114_ssrc_change() {
             .windows(160)
             .any(|window| window == payload(key, slot));
         assert!(found, "slot {slot} is in the track");
+    }
+}
+
+/// Two streams of one clock, the second held back for 300 ms on its way, lie beside each other as
+/// their sender reports say; those of two clocks as they arrived.
+#[test]
+fn tc_122_av_sync() {
+    let system = SYSTEM.system(Options::new);
+    let mut caller = Caller::new(&system);
+    for (cnames, apart_ms) in [
+        (["av@example.com"; 2], 0),
+        (["a@example.com", "b@example.com"], 300),
+    ] {
+        let call = caller.call(Codec::Pcmu);
+        let mut sources = [0, 1].map(|line| Source::of(&call, line, 0x1220 + line as u32));
+        sources[1].timestamp = u32::MAX - 160 * 20;
+        let starts = [0, 1].map(|line| sources[line].timestamp);
+        let begin = Instant::now();
+        for slot in 0..90_u32 {
+            let due = begin + Duration::from_millis(20) * slot;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            for line in 0..2 {
+                let source = &mut sources[line];
+                let Some(own) = slot.checked_sub(15 * line as u32).filter(|own| *own < 75) else {
+                    continue;
+                };
+                source.send(&payload(speaker(&call, line), own), 160);
+                if own % 25 == 10 {
+                    // Units of 1/65,536 s.
+                    let ntp = 0x4000_0000 + own * 65_536 / 50;
+                    let rtp = starts[line].wrapping_add(own * 160);
+                    let compound = [
+                        sender_report(source.ssrc, ntp, rtp, own),
+                        description(source.ssrc, cnames[line]),
+                    ]
+                    .concat();
+                    let to = call.answer.lines[line].rtcp.expect("a port");
+                    let sent = call.ports[line].rtcp.send_to(&compound, to);
+                    sent.expect("a report");
+                }
+            }
+        }
+        caller.stay(Duration::from_millis(100));
+        caller.hang_up(&call);
+        let published = system.published(&call.call_id);
+        let audio = Audio::of(&published.folder);
+        let begins = [0, 1].map(|line| {
+            let plan = LegPlan::plain(speaker(&call, line), Codec::Pcmu, 75);
+            let slots = Slots::of(&audio.channels[line], &plan);
+            assert_eq!(slots.missing, [0; 0]);
+            slots.first_sample
+        });
+        let apart = begins[1] - begins[0] - 8 * apart_ms;
+        assert!(apart.abs() < 160, "{begins:?} of samples");
+        let aligned = [0, 1].map(|line| published.manifest.streams[line].aligned);
+        if apart_ms > 0 {
+            assert_eq!(aligned, [None, None]);
+            continue;
+        }
+        let [Some(first), Some(second)] = aligned else {
+            panic!("aligned: {aligned:?}");
+        };
+        assert_eq!((first.by, first.shift_ms), (SharedClock::Cname, 0));
+        assert!((-320..=-280).contains(&second.shift_ms), "{second:?}");
     }
 }
 

@@ -50,6 +50,13 @@ impl NtpTime {
         (self.0 != 0).then(|| WallTime(unix * 1_000_000_000 + nanos))
     }
 
+    /// A wall-clock time in NTP format, of whichever era it falls into.
+    pub const fn from_wall(wall: WallTime) -> Self {
+        let (seconds, nanos) = (wall.0 / 1_000_000_000, wall.0 % 1_000_000_000);
+        let fraction = (nanos << 32) / 1_000_000_000;
+        Self((seconds + SECONDS_1900_TO_1970) << 32 | fraction)
+    }
+
     /// The middle 32 bits, which a report block gives back (LSR).
     pub const fn middle(self) -> u32 {
         (self.0 >> 16) as u32
@@ -118,6 +125,12 @@ mod tests {
             Some(WallTime(2_085_978_497 * 1_000_000_000))
         );
         assert!(NtpTime(u64::MAX).to_wall().is_some());
+        for wall in [0, 5_500_000_000, 2_085_978_497 * 1_000_000_000] {
+            assert_eq!(
+                NtpTime::from_wall(WallTime(wall)).to_wall(),
+                Some(WallTime(wall))
+            );
+        }
         assert_eq!(NtpTime(0x1122_3344_5566_7788).middle(), 0x3344_5566);
     }
 

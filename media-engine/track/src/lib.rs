@@ -11,6 +11,7 @@
 //!                        └─ recover     └─▶ export ─▶ pcapng
 //! ```
 
+mod align;
 mod format;
 pub mod levels;
 pub mod limits;

@@ -31,6 +31,13 @@ pub const MARKS_MAX: usize = 10_000;
 /// Sources (SSRCs) followed in one track; packets of further ones are kept but not placed.
 pub const SOURCES_MAX: usize = 64;
 
+/// Sender reports looked at of one source: of its first minutes. Later ones would show how its clocks
+/// drift apart, which is not made good.
+pub const REPORTS_MAX: usize = 64;
+
+/// Sender reports, and names, of one track kept until the first packet of their source.
+pub const EARLY_REPORTS_MAX: usize = 8;
+
 /// Runs (stretches with one anchor) of one track; packets beyond are kept but not placed.
 pub const RUNS_MAX: usize = 4_096;
 

@@ -14,6 +14,7 @@ use holdfast_rtp::PayloadMap;
 use holdfast_units::WallTime;
 
 use self::window::{TrackCursor, Window};
+use crate::align::align;
 use crate::limits::{CHANNELS_MAX, OVERHANG_SAMPLES_MAX, TIMELINE_SAMPLES_MAX};
 use crate::reader::{ReadTrackError, RecordReader};
 use crate::report::{TrackFate, TrackReport};
@@ -75,7 +76,8 @@ struct TrackPlan {
 /// What becomes of one run.
 #[derive(Clone, Debug, Default)]
 struct RunPlan {
-    /// Samples by which it is moved, so that it begins behind the source it replaces.
+    /// Samples by which it is moved: with its track, and so that it begins behind the source it
+    /// replaces.
     shift: i64,
     /// Where it is heard, if not everywhere.
     heard: Option<Vec<Span>>,
@@ -103,7 +105,20 @@ pub fn plan(
         .map(|track| read_track(time, track))
         .collect();
     let channel_by_track: Vec<_> = tracks.iter().map(|track| track.channel).collect();
-    let (plans, hidden) = plan_runs(&read, &channel_by_track);
+    let (mut plans, hidden) = plan_runs(&read, &channel_by_track);
+    let timelines = read.iter().map(|read| &read.timeline);
+    let alignments = align(
+        &timelines
+            .zip(channel_by_track.iter().copied())
+            .collect::<Vec<_>>(),
+    );
+    let shifts: Vec<i64> = alignments
+        .iter()
+        .map(|it| it.map_or(0, |it| it.shift))
+        .collect();
+    for (plans, shift) in plans.iter_mut().zip(&shifts) {
+        plans.iter_mut().for_each(|plan| plan.move_by(*shift));
+    }
     let whole = extent(time, &read, &plans);
     let format = sample_format(&read, &channel_by_track);
     let frames = whole.len().unsigned_abs();
@@ -114,16 +129,14 @@ pub fn plan(
         frames,
     };
     let mut reports = Vec::with_capacity(read.len());
-    for ((read, runs), (&channel, hidden_samples)) in read
-        .into_iter()
-        .zip(&plans)
-        .zip(channel_by_track.iter().zip(hidden))
-    {
-        let shifts: Vec<_> = runs.iter().map(|run| run.shift).collect();
+    for (index, read) in read.into_iter().enumerate() {
+        let (channel, shift) = (channel_by_track[index], shifts[index]);
+        let own_shifts: Vec<_> = plans[index].iter().map(|run| run.shift - shift).collect();
         let fate = TrackFate {
-            shifts: &shifts,
-            hidden_samples,
-            whole,
+            alignment: alignments[index],
+            shifts: &own_shifts,
+            hidden_samples: hidden[index],
+            whole: whole.moved(-shift),
             channel,
         };
         let mut report = TrackReport::new(read.timeline, &fate);
@@ -165,6 +178,15 @@ pub fn render(
     let plan = plan(time, channels, tracks)?;
     plan.write(tracks, out)?;
     Ok(plan)
+}
+
+impl RunPlan {
+    fn move_by(&mut self, samples: i64) {
+        self.shift += samples;
+        for span in self.heard.iter_mut().flatten() {
+            *span = span.moved(samples);
+        }
+    }
 }
 
 impl RenderPlan {
@@ -349,7 +371,7 @@ fn extent(time: RecordingTime, read: &[ReadTrack], plans: &[Vec<RunPlan>]) -> Sp
     let mut whole = Span { from: 0, to: end };
     for (read, plans) in read.iter().zip(plans) {
         for (run, plan) in read.timeline.runs.iter().zip(plans) {
-            whole.from = whole.from.min(run.from);
+            whole.from = whole.from.min(run.from.saturating_add(plan.shift));
             whole.to = whole.to.max(run.audio_end.saturating_add(plan.shift));
         }
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_manifest::{DirectionChange, Gap, GapCause, JitterMs, Mark, SsrcSeen, Stream};
+use holdfast_manifest::{
+    Aligned, DirectionChange, Gap, GapCause, JitterMs, Mark, SsrcSeen, Stream,
+};
 
+use crate::align::Alignment;
 use crate::format::Lsn;
 use crate::limits::SOURCES_MAX;
 use crate::payload::{Counters, SourceAddresses, StreamHeader};
@@ -49,6 +52,8 @@ pub struct TrackReport {
     pub directions: Vec<DirectionChange>,
     /// Marks that are not listed.
     pub marks_omitted: u64,
+    /// How it was aligned with the other tracks; none: it lies where it arrived.
+    pub aligned: Option<Aligned>,
     /// Channel it is heard in, if it is.
     pub channel: Option<u16>,
     /// Whether audio of it was rendered.
@@ -67,11 +72,13 @@ pub struct TrackReport {
 
 /// What the plan of the rendering says of one track.
 pub(crate) struct TrackFate<'a> {
-    /// By how much each run was moved.
+    /// How it was moved as a whole.
+    pub(crate) alignment: Option<Alignment>,
+    /// By how much each run was moved within it.
     pub(crate) shifts: &'a [i64],
     /// Samples hidden by other sources.
     pub(crate) hidden_samples: u64,
-    /// The whole recording.
+    /// The whole recording, in positions of the track before it was moved.
     pub(crate) whole: Span,
     /// Where it is rendered.
     pub(crate) channel: Option<u16>,
@@ -97,6 +104,7 @@ impl TrackReport {
             dropped: list.dropped,
             unplaced: totals.unplaced,
             gaps_omitted: list.omitted,
+            aligned: fate.alignment.map(Alignment::described),
             channel: fate.channel,
             rendered,
             not_rendered_reason: not_rendered_reason(&timeline, fate.channel),
@@ -104,6 +112,7 @@ impl TrackReport {
             ..Self::default()
         };
         let (started, origin) = (timeline.started, fate.whole.from);
+        let shift = fate.alignment.map_or(0, |it| it.shift);
         let ms = |at: i64| at.saturating_sub(origin).max(0).unsigned_abs() / 8;
         report.gaps = list
             .gaps
@@ -111,15 +120,15 @@ impl TrackReport {
             .map(|gap| Gap {
                 from_ms: ms(gap.span.from),
                 to_ms: ms(gap.span.to),
-                from: wall_time(started, gap.span.from),
-                to: wall_time(started, gap.span.to),
+                from: wall_time(started, gap.span.from + shift),
+                to: wall_time(started, gap.span.to + shift),
                 cause: gap.cause,
                 packets: gap.packets,
             })
             .collect();
         report.count_sources(&timeline);
         report.raise_flags(&timeline, totals);
-        (report.marks, report.marks_omitted) = timeline.marks.into_list(origin);
+        (report.marks, report.marks_omitted) = timeline.marks.into_list(origin, shift);
         report.directions = timeline.directions;
         report.header = timeline.header;
         report.counters = timeline.counters;
@@ -187,6 +196,7 @@ impl TrackReport {
         stream.marks = self.marks.clone();
         stream.directions = self.directions.clone();
         stream.marks_omitted = self.marks_omitted;
+        stream.aligned = self.aligned;
         stream.channel = self.channel;
         stream.rendered = self.rendered;
         stream.not_rendered_reason = self.not_rendered_reason.clone();

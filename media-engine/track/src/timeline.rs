@@ -19,6 +19,7 @@
 pub(crate) mod gaps;
 mod marks;
 mod placing;
+mod reports;
 mod run;
 mod signals;
 mod source;
@@ -39,6 +40,7 @@ pub(crate) use run::{Begin, Run};
 pub(crate) use spans::{Span, join, subtract};
 
 use self::marks::Marks;
+use self::reports::SenderReport;
 use self::source::{Item, Sound, Source};
 use crate::format::{Flags, Kind, Record};
 use crate::limits::{GAPS_MAX, RUNS_MAX, SOURCES_MAX};
@@ -120,6 +122,10 @@ pub struct Timeline {
     /// Number of the addresses that the last packet came from.
     heard_number: Option<u8>,
     paused_at: Option<i64>,
+    /// Reports of sources that have not been heard.
+    early_reports: Vec<SenderReport>,
+    /// Names of such.
+    early_names: Vec<(u32, String)>,
     /// Holes that may still be kept.
     room: usize,
 }
@@ -187,6 +193,8 @@ impl Timeline {
             remote: None,
             heard_number: None,
             paused_at: None,
+            early_reports: Vec::new(),
+            early_names: Vec::new(),
             room: GAPS_MAX,
         }
     }
@@ -383,9 +391,11 @@ impl Timeline {
             last_seen: record.arrival,
             packets: 1,
             cname: None,
+            delays: Vec::new(),
         });
         self.hear(index, record.source);
         self.begin_run(index, begin, &item, item.arrived_at);
+        self.take_early_reports(index);
         self.place(index, &item, sink);
     }
 

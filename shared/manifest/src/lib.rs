@@ -17,7 +17,8 @@ pub use call::{
 };
 pub use folder::{JOINED, folder_name, parse_ending, parse_folder_name};
 pub use stream::{
-    Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind, SsrcSeen, Stream,
+    Aligned, Codec, Direction, DirectionChange, Gap, GapCause, JitterMs, Mark, MarkKind,
+    SharedClock, SsrcSeen, Stream,
 };
 
 use holdfast_units::{RecordingId, WallTime};

@@ -79,6 +79,9 @@ pub struct Stream {
     /// Further marks beyond the number that is listed.
     #[serde(default)]
     pub marks_omitted: u64,
+    /// How it was aligned with other streams by its sender reports; none: it lies where it arrived.
+    #[serde(default)]
+    pub aligned: Option<Aligned>,
     /// Channel of the audio file it is heard in.
     pub channel: Option<u16>,
     /// Whether it is heard there.
@@ -119,12 +122,32 @@ impl Stream {
             gaps_omitted: 0,
             marks: Vec::new(),
             marks_omitted: 0,
+            aligned: None,
             channel: None,
             rendered: false,
             not_rendered_reason: None,
             flags: Vec::new(),
         }
     }
+}
+
+/// Streams that one clock stamped lie as that says (RFC 3550 §6.4.1), not as they arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aligned {
+    /// Why they are taken to share it.
+    pub by: SharedClock,
+    /// By how much this one was moved from where its packets arrived: back, so 0 or less.
+    pub shift_ms: i64,
+}
+
+/// Why streams are taken to share a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedClock {
+    /// Their sources have the same CNAME (RFC 3550 §6.5.1).
+    Cname,
+    /// They have none, come from one host, and its clock agrees with the recorder's.
+    Host,
 }
 
 /// What a payload type means.

@@ -136,6 +136,10 @@ fn stream() -> Stream {
         last: 0.5,
         max: 2.25,
     };
+    stream.aligned = Some(Aligned {
+        by: SharedClock::Cname,
+        shift_ms: -300,
+    });
     stream.gaps.push(Gap {
         from_ms: 1_000,
         to_ms: 1_020,

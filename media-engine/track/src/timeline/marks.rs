@@ -38,13 +38,13 @@ impl Marks {
     }
 
     /// The marks in order of time, for the manifest, with the number of those left out. `origin`
-    /// is the position of the timeline's zero.
-    pub(crate) fn into_list(mut self, origin: i64) -> (Vec<Mark>, u64) {
+    /// is the position of the timeline's zero, `shift` by how much the track was moved on it.
+    pub(crate) fn into_list(mut self, origin: i64, shift: i64) -> (Vec<Mark>, u64) {
         self.list.sort_by_key(|(at, _)| *at);
         let started = self.started;
         let mark = |(at, kind): (i64, MarkKind)| Mark {
             at_ms: at.saturating_sub(origin).max(0).unsigned_abs() / 8,
-            at: wall_time(started, at),
+            at: wall_time(started, at.saturating_add(shift)),
             kind,
         };
         (self.list.into_iter().map(mark).collect(), self.omitted)

@@ -5,10 +5,11 @@ use holdfast_rtp::rtcp::{Compound, RtcpPacket};
 use holdfast_rtp::{ClockRate, Digit, EventReceiver};
 use holdfast_units::WallTime;
 
+use super::reports::SenderReport;
 use super::source::Item;
 use super::{Overlay, RATE, SKEW_MAX, Sink, Span, Timeline, payload_map, samples_between};
 use crate::format::{Flags, Record};
-use crate::limits::{GAPS_MAX, MARKS_MAX, OVERLAYS_MAX};
+use crate::limits::{EARLY_REPORTS_MAX, GAPS_MAX, MARKS_MAX, OVERLAYS_MAX};
 use crate::payload::TrackMark;
 
 impl Timeline {
@@ -73,7 +74,7 @@ impl Timeline {
         }
     }
 
-    /// Takes an RTCP packet: names and goodbyes of sources.
+    /// Takes an RTCP packet: clocks, names and goodbyes of sources.
     pub(super) fn handle_rtcp(&mut self, record: &Record<'_>) {
         if record.flags.contains(Flags::OUTBOUND) || record.flags.contains(Flags::PROTECTED) {
             return;
@@ -86,9 +87,11 @@ impl Timeline {
                 RtcpPacket::SourceDescription(chunks) => {
                     for (ssrc, cname) in chunks {
                         let Some(cname) = cname else { continue };
+                        let cname = String::from_utf8_lossy(cname).into_owned();
                         if let Some(index) = self.find(ssrc.0) {
-                            let cname = String::from_utf8_lossy(cname).into_owned();
                             self.sources[index].cname = Some(cname);
+                        } else if self.early_names.len() < EARLY_REPORTS_MAX {
+                            self.early_names.push((ssrc.0, cname));
                         }
                     }
                 }
@@ -98,8 +101,15 @@ impl Timeline {
                             .add_at(record.arrival, MarkKind::RtcpBye { ssrc: ssrc.0 });
                     }
                 }
-                RtcpPacket::SenderReport { .. }
-                | RtcpPacket::ReceiverReport { .. }
+                RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
+                    self.handle_sender_report(SenderReport {
+                        ssrc: ssrc.0,
+                        ntp,
+                        rtp,
+                        arrival: record.arrival,
+                    });
+                }
+                RtcpPacket::ReceiverReport { .. }
                 | RtcpPacket::Application { .. }
                 | RtcpPacket::Feedback { .. }
                 | RtcpPacket::ExtendedReport { .. }

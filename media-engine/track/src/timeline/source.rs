@@ -93,6 +93,8 @@ pub(crate) struct Source {
     pub(crate) last_seen: WallTime,
     pub(crate) packets: u64,
     pub(crate) cname: Option<String>,
+    /// By how many samples it lies behind its sender's clock, one for each report.
+    pub(crate) delays: Vec<i64>,
 }
 
 impl Sound {
