@@ -175,10 +175,8 @@ fn tc_114_ssrc_change() {
 fn tc_122_av_sync() {
     let system = SYSTEM.system(Options::new);
     let mut caller = Caller::new(&system);
-    for (cnames, apart_ms) in [
-        (["av@example.com"; 2], 0),
-        (["a@example.com", "b@example.com"], 300),
-    ] {
+    for cnames in [["av@example.com"; 2], ["a@example.com", "b@example.com"]] {
+        let is_one_clock = cnames[0] == cnames[1];
         let call = caller.call(Codec::Pcmu);
         let mut sources = [0, 1].map(|line| Source::of(&call, line, 0x1220 + line as u32));
         sources[1].timestamp = u32::MAX - 160 * 20;
@@ -218,18 +216,25 @@ fn tc_122_av_sync() {
             assert_eq!(slots.missing, [0; 0]);
             slots.first_sample
         });
-        let apart = begins[1] - begins[0] - 8 * apart_ms;
-        assert!(apart.abs() < 160, "{begins:?} of samples");
-        let aligned = [0, 1].map(|line| published.manifest.streams[line].aligned);
-        if apart_ms > 0 {
-            assert_eq!(aligned, [None, None]);
-            continue;
+        let streams = &published.manifest.streams;
+        // However late a busy machine sent and took them.
+        let came = [0, 1].map(|line| streams[line].ssrcs[0].first_seen);
+        let came_apart_ms = came[1].since(came[0]).as_millis() as i64;
+        let apart_ms = (begins[1] - begins[0]) / 8;
+        match (is_one_clock, [0, 1].map(|line| streams[line].aligned)) {
+            (true, [Some(first), Some(second)]) => {
+                assert!(apart_ms.abs() < 20, "{begins:?} of samples");
+                assert_eq!((first.by, first.shift_ms), (SharedClock::Cname, 0));
+                assert!((second.shift_ms + came_apart_ms).abs() < 20, "{second:?}");
+            }
+            (false, [None, None]) => {
+                assert!(
+                    (apart_ms - came_apart_ms).abs() < 20,
+                    "{begins:?} of samples"
+                );
+            }
+            (_, aligned) => panic!("aligned: {aligned:?}"),
         }
-        let [Some(first), Some(second)] = aligned else {
-            panic!("aligned: {aligned:?}");
-        };
-        assert_eq!((first.by, first.shift_ms), (SharedClock::Cname, 0));
-        assert!((-320..=-280).contains(&second.shift_ms), "{second:?}");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::event::EventReceiver;
 use crate::guard::{Expected, Guard, GuardConfig, Verdict};
 use crate::number::{ClockRate, ExtTimestamp, PayloadType, Ssrc};
 use crate::packet::RtpPacket;
+use crate::redundancy::Redundancy;
 use crate::rtcp::{Chance, Cname, Compound, RtcpBandwidth, RtcpConfig, RtcpPacket, RtcpSession};
 use crate::sequence::TrackerState;
 use crate::sources::SourceTable;
@@ -29,7 +30,9 @@ pub fn any_datagram(bytes: &[u8]) {
         let _ = events
             .handle_packet(at, packet.marker(), packet.payload())
             .count();
+        any_redundancy(packet.payload());
     }
+    any_redundancy(bytes);
     for reduced_size in [false, true] {
         let Ok(compound) = Compound::parse(bytes, reduced_size) else {
             continue;
@@ -49,6 +52,15 @@ pub fn any_datagram(bytes: &[u8]) {
     }
     let _ = TrackerState::decode(bytes);
     let _ = SourceTable::decode(MonoTime::ZERO, bytes);
+}
+
+/// A redundant payload: its blocks are no longer than it.
+fn any_redundancy(payload: &[u8]) {
+    if let Ok(redundancy) = Redundancy::parse(payload) {
+        let (_, primary) = redundancy.primary();
+        let blocks: usize = redundancy.earlier().map(|block| block.payload.len()).sum();
+        assert!(blocks + primary.len() < payload.len());
+    }
 }
 
 /// A life of one stream: each piece is [`milliseconds, source, length]` and a datagram.

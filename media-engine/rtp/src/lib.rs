@@ -8,7 +8,7 @@
 //! ```text
 //! bytes ─▶ packet::is_rtcp ─yes─▶ Guard::check_rtcp ─▶ RtcpSession
 //!              └─no─▶ Guard::check ─▶ (journal) ─▶ RtpPacket ─▶ SourceTable ─▶ (track)
-//!                                   readers of a track: ReorderBuffer, EventReceiver, g711
+//!                                   readers of a track: ReorderBuffer, EventReceiver, Redundancy, g711
 //! ```
 
 pub mod codec;
@@ -19,6 +19,7 @@ pub mod guard;
 pub mod limits;
 mod number;
 pub mod packet;
+pub mod redundancy;
 pub mod reorder;
 pub mod rtcp;
 pub mod sequence;
@@ -32,6 +33,7 @@ pub use guard::{
 };
 pub use number::{ClockRate, ExtSeq, ExtTimestamp, PayloadType, RtpTimestamp, Ssrc, WireSeq};
 pub use packet::{PacketError, RtpPacket, is_rtcp};
+pub use redundancy::{BadRedundancy, Redundancy, RedundantBlock};
 pub use reorder::{Released, ReorderBuffer, ReorderWindow, Unordered};
 pub use rtcp::{
     Chance, ClockPair, Cname, NtpTime, ReportBlock, RtcpBandwidth, RtcpConfig, RtcpEvent,

@@ -122,6 +122,11 @@ impl ExtTimestamp {
         Self(self.0.saturating_add(ticks))
     }
 
+    /// The timestamp `ticks` earlier; the first of all where there is none.
+    pub const fn back(self, ticks: u64) -> Self {
+        Self(self.0.saturating_sub(ticks))
+    }
+
     /// Ticks from `earlier` to `self`; zero if it is not earlier.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

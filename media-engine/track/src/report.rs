@@ -34,6 +34,8 @@ pub struct TrackReport {
     pub lost: u64,
     /// Sequence numbers missing where the recorder could not keep what came.
     pub dropped: u64,
+    /// Packets that did not come, or not in time, of which a later one brought the audio.
+    pub recovered: u64,
     /// Packets that came after a later one.
     pub late: u64,
     /// Packets that came again.
@@ -102,6 +104,7 @@ impl TrackReport {
             bytes: totals.bytes,
             lost: list.lost,
             dropped: list.dropped,
+            recovered: totals.recovered,
             unplaced: totals.unplaced,
             gaps_omitted: list.omitted,
             aligned: fate.alignment.map(Alignment::described),
@@ -184,6 +187,7 @@ impl TrackReport {
         stream.bytes = self.bytes;
         stream.lost = self.lost;
         stream.dropped = self.dropped;
+        stream.recovered = self.recovered;
         stream.late = self.late;
         stream.duplicate = self.duplicate.saturating_add(counters.duplicates);
         stream.unplaced = self.unplaced;

@@ -16,6 +16,7 @@
 //! same spot. Positions are samples at 8 kHz from the start of the recording; they never run more
 //! than a few seconds ahead of the arrival, so that no timestamp can make a recording long.
 
+mod content;
 pub(crate) mod gaps;
 mod marks;
 mod placing;
@@ -39,6 +40,7 @@ pub(crate) use gaps::Overlay;
 pub(crate) use run::{Begin, Run};
 pub(crate) use spans::{Span, join, subtract};
 
+use self::content::Content;
 use self::marks::Marks;
 use self::reports::SenderReport;
 use self::source::{Item, Sound, Source};
@@ -91,6 +93,17 @@ pub(crate) struct Totals {
     pub(crate) unrendered: u64,
     /// Packets of a payload type nobody negotiated.
     pub(crate) unknown_type: u64,
+    /// Packets of which a later one brought the audio.
+    pub(crate) recovered: u64,
+}
+
+impl Totals {
+    const fn count_law(&mut self, law: Law) {
+        match law {
+            Law::Mu => self.mu_law += 1,
+            Law::A => self.a_law += 1,
+        }
+    }
 }
 
 /// Follows the records of one track.
@@ -122,6 +135,8 @@ pub struct Timeline {
     /// Number of the addresses that the last packet came from.
     heard_number: Option<u8>,
     paused_at: Option<i64>,
+    /// Where the last pause ended.
+    resumed_at: Option<i64>,
     /// Reports of sources that have not been heard.
     early_reports: Vec<SenderReport>,
     /// Names of such.
@@ -193,6 +208,7 @@ impl Timeline {
             remote: None,
             heard_number: None,
             paused_at: None,
+            resumed_at: None,
             early_reports: Vec::new(),
             early_names: Vec::new(),
             room: GAPS_MAX,
@@ -255,17 +271,14 @@ impl Timeline {
             self.totals.unplaced += 1;
             return;
         };
-        let payload_type = packet.payload_type();
-        let negotiated = self.codecs.codec(payload_type).copied();
-        let codec = negotiated.or_else(|| Codec::from_static(payload_type));
-        let sound = Sound::of(codec.as_ref(), packet.marker(), packet.payload());
-        let clock = codec.map_or(ClockRate::TELEPHONY, |codec| codec.clock_rate);
-        let jitter_clock = codec.and_then(|codec| codec.jitter_clock());
+        let content = self.content(&packet);
+        let clock = content.clock();
+        let jitter_clock = content.codec.and_then(|codec| codec.jitter_clock());
         // Differences of arrivals are all that is asked of this clock.
         let now = MonoTime(record.arrival.0);
         let ssrc = packet.ssrc().0;
         let Some(index) = self.find(ssrc) else {
-            return self.begin_source(record, &packet, sound, clock, sink);
+            return self.begin_source(record, &packet, &content, sink);
         };
         let source = &mut self.sources[index];
         let verdict =
@@ -287,14 +300,14 @@ impl Timeline {
             seq,
             ts,
             arrived_at: samples_between(self.started, record.arrival),
-            payload_type: payload_type.number(),
+            payload_type: content.payload_type.number(),
             clock,
-            sound,
-            payload: packet.payload(),
+            sound: content.sound,
+            payload: content.payload,
         };
         source.last_seen = source.last_seen.max(record.arrival);
         source.packets += 1;
-        self.count(record, codec, &item);
+        self.count(record, content.codec, &item);
         match verdict {
             Sequenced::Fresh { .. } => {
                 self.drop_suspect(index);
@@ -308,6 +321,9 @@ impl Timeline {
             }
             Sequenced::Restart { .. } => self.restart(index, &item, sink),
             Sequenced::Duplicate { .. } => {}
+        }
+        if let Some(redundancy) = &content.redundancy {
+            self.recover(index, redundancy, &item, sink);
         }
     }
 
@@ -326,12 +342,15 @@ impl Timeline {
         self.totals.packets += 1;
         self.totals.bytes += record.payload.len() as u64;
         match item.sound {
-            Sound::Audio(Some(Law::Mu), _) => self.totals.mu_law += 1,
-            Sound::Audio(Some(Law::A), _) => self.totals.a_law += 1,
+            Sound::Audio(Some(law), _) => self.totals.count_law(law),
             Sound::Audio(None, _) => {
                 self.totals.unrendered += 1;
                 let kind = codec.map_or(CodecKind::Other, |codec| codec.kind);
                 self.unrendered_codecs.insert(item.payload_type, kind);
+            }
+            // Redundancy that does not read is kept as it came.
+            Sound::Nothing if codec.is_some_and(|it| it.kind == CodecKind::Red) => {
+                self.totals.unplaced += 1;
             }
             Sound::Nothing => self.totals.unknown_type += u64::from(codec.is_none()),
             Sound::Quiet | Sound::Event { .. } => {}
@@ -343,34 +362,32 @@ impl Timeline {
         &mut self,
         record: &Record<'_>,
         packet: &RtpPacket<'_>,
-        sound: Sound,
-        clock: ClockRate,
+        content: &Content<'_>,
         sink: &mut Sink<'_>,
     ) {
         // RFC 6263 §4.1: a payload type nobody negotiated may be a keep-alive; it is no new source.
         let full = self.sources.len() >= SOURCES_MAX || self.runs.len() >= RUNS_MAX;
-        if sound == Sound::Nothing || full {
+        if content.sound == Sound::Nothing || full {
             self.totals.unplaced += 1;
             return;
         }
-        let codec = self.codecs.codec(packet.payload_type()).copied();
-        let codec = codec.or_else(|| Codec::from_static(packet.payload_type()));
+        let clock = content.clock();
         let tracker = SequenceTracker::begin(
             MonoTime(record.arrival.0),
             packet.sequence(),
             packet.timestamp(),
-            codec.and_then(|codec| codec.jitter_clock()),
+            content.codec.and_then(|codec| codec.jitter_clock()),
         );
         let item = Item {
             seq: tracker.highest(),
             ts: ExtTimestamp::first(packet.timestamp()),
             arrived_at: samples_between(self.started, record.arrival),
-            payload_type: packet.payload_type().number(),
+            payload_type: content.payload_type.number(),
             clock,
-            sound,
-            payload: packet.payload(),
+            sound: content.sound,
+            payload: content.payload,
         };
-        self.count(record, codec, &item);
+        self.count(record, content.codec, &item);
         let from = self.sources.get(self.current).map(|source| source.ssrc);
         let begin = from.map_or(Begin::First, |from| Begin::SsrcChange { from });
         let index = self.sources.len();

@@ -47,6 +47,10 @@ pub struct Stream {
     pub bytes: u64,
     /// Sequence numbers that never came while the stream was to be recorded.
     pub lost: u64,
+    /// Packets missing or late whose audio a later one brought (RFC 2198). They are not among those
+    /// that are lost.
+    #[serde(default)]
+    pub recovered: u64,
     /// Packets that came after one with a higher sequence number.
     pub late: u64,
     /// Packets that came again.
@@ -111,6 +115,7 @@ impl Stream {
             packets: 0,
             bytes: 0,
             lost: 0,
+            recovered: 0,
             late: 0,
             duplicate: 0,
             unplaced: 0,

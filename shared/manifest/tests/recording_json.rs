@@ -136,6 +136,7 @@ fn stream() -> Stream {
         last: 0.5,
         max: 2.25,
     };
+    stream.recovered = 2;
     stream.aligned = Some(Aligned {
         by: SharedClock::Cname,
         shift_ms: -300,

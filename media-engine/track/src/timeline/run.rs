@@ -317,6 +317,21 @@ impl Run {
         Some(at)
     }
 
+    /// The number of the packet that is missing where one of `samples` samples with this timestamp
+    /// would be, if one is.
+    pub(crate) fn missing_at(&self, ts: ExtTimestamp, samples: i64) -> Option<ExtSeq> {
+        let at = self.position(ts);
+        let index = self.holes.partition_point(|hole| hole.span.to <= at);
+        let hole = self.holes.get(index)?;
+        let fits = at >= hole.span.from && at.saturating_add(samples) <= hole.span.to;
+        if !fits || samples <= 0 || hole.missing() == 0 {
+            return None;
+        }
+        // Counted from behind: a silence is more likely to lie before what is missing.
+        let back = (hole.span.to - at) / samples;
+        Some(hole.before.back(back.unsigned_abs().min(hole.missing())))
+    }
+
     fn keep_hole(&mut self, index: usize, hole: Hole, room: &mut usize) {
         if *room == 0 {
             self.holes_omitted += 1;

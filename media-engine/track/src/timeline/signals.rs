@@ -202,6 +202,7 @@ impl Timeline {
         let Some(from) = self.paused_at.take() else {
             return;
         };
+        self.resumed_at = Some(at);
         self.lay_over(Span { from, to: at }, GapCause::Paused);
         for source in &mut self.sources {
             source.resumed = true;
