@@ -5,7 +5,10 @@ mod support;
 use std::collections::BTreeMap;
 
 use holdfast_manifest::Direction;
-use holdfast_track::{CodecEntry, Counters, Kind, RecordReader, TrackMark};
+use holdfast_track::{
+    CodecEntry, Counters, DecodePayloadError, Kind, RecordReader, SourceKey, TrackMark,
+};
+use holdfast_units::SrtpSuite;
 use support::*;
 
 fn track() -> Track {
@@ -70,4 +73,26 @@ fn version_1_is_written_and_read() {
     assert_eq!(reader.damage(), []);
     assert_eq!(kinds.len(), 16);
     assert_eq!((kinds[0], kinds[15]), (Kind::Header, Kind::End));
+}
+
+/// It came after the others, so that it stands for itself.
+#[test]
+fn the_key_of_a_source_is_written_and_read_as_it_ever_was() {
+    let key = SourceKey {
+        ssrc: 0x1122_3344,
+        roc: 7,
+        suite: SrtpSuite::from_name("AES_CM_128_HMAC_SHA1_80").expect("a suite"),
+        mki: &[1, 2],
+        sealed: b"sealed",
+    };
+    let golden = b"\x44\x33\x22\x11\x07\0\0\0\
+        \x17\0\0\0AES_CM_128_HMAC_SHA1_80\x02\0\0\0\x01\x02\x06\0\0\0sealed";
+    let mut payload = Vec::new();
+    key.encode(&mut payload);
+    assert_eq!(payload, golden);
+    assert_eq!(SourceKey::decode(golden), Ok(key));
+    for len in 0..golden.len() {
+        let cut = SourceKey::decode(&golden[..len]);
+        assert_eq!(cut, Err(DecodePayloadError), "{len}");
+    }
 }
