@@ -227,7 +227,7 @@ impl holdfast_track::wav::WriteAt for Sink {
 }
 
 #[test]
-fn a_recording_beyond_4_gib_takes_the_64_bit_form() {
+fn tc_139_a_recording_beyond_4_gib_takes_the_64_bit_form() {
     // One channel of mu-law for 149 hours: the last millisecond of audio that 32 bits can count.
     let mut track = Track::new();
     track.talk(0..10);

@@ -128,7 +128,7 @@ fn sox_reads_the_same_samples() {
 }
 
 #[test]
-fn ffprobe_reads_a_file_beyond_4_gib() {
+fn tc_139_ffprobe_reads_a_file_beyond_4_gib() {
     let file = TempFile::new("rf64.wav");
     let frames = 5 << 29;
     let header = WavHeader {
