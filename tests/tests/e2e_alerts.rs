@@ -15,7 +15,7 @@ use holdfast_e2e::prometheus::Prometheus;
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
-use holdfast_e2e::wait::wait_until;
+use holdfast_e2e::wait::{wait_until, wait_within};
 use holdfast_load::invite::Codec;
 use holdfast_load::uac::Transport;
 
@@ -78,9 +78,9 @@ impl Scene {
         system.signaling.start();
         system.await_ready();
         let watch = Prometheus::start(&prometheus, system.http());
-        wait_until("the target is up", || {
-            watch.finds("up{job=\"holdfast\"} == 1")
-        });
+        // Several of these tests, each with its Prometheus, may start at once on a slow machine.
+        let is_up = || watch.finds("up{job=\"holdfast\"} == 1").then_some(());
+        wait_within(Duration::from_secs(120), is_up).expect("the target is up");
         Some(Self {
             watch,
             system,
