@@ -95,6 +95,7 @@ impl Scene {
 }
 
 #[test]
+#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_recordings_disk_that_fills_is_told_before_and_while_it_does() {
     let Some(scene) = Scene::set() else {
         return;
@@ -139,6 +140,7 @@ fn a_recordings_disk_that_fills_is_told_before_and_while_it_does() {
 
 /// The disk of the state of calls, which hangs and gives no error: nobody calls, and it is told all the same.
 #[test]
+#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_store_whose_disk_hangs_is_told_before_a_call_needs_it() {
     let Some(scene) = Scene::set() else {
         return;
@@ -172,6 +174,7 @@ fn a_store_whose_disk_hangs_is_told_before_a_call_needs_it() {
 }
 
 #[test]
+#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_journal_whose_disk_stalls_is_told() {
     let Some(scene) = Scene::set() else {
         return;
