@@ -11,7 +11,7 @@ use holdfast_load::sip::{Message, StartLine};
 use holdfast_load::uac::Transport;
 
 use crate::caller::{Call, Prepared, run_name};
-use crate::peer::{Peer, branch};
+use crate::peer::{Peer, branch, multipart};
 use crate::system::System;
 use crate::wait::PATIENCE;
 
@@ -426,6 +426,16 @@ impl Script {
     pub fn place(&mut self, prepared: Prepared) -> Call {
         let response = self.open(&Ask::invite().body(&prepared.offer.multipart()));
         self.call(prepared, &response)
+    }
+
+    /// The same with another SDP than the offer's own; gives the 200 as well.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub fn place_with(&mut self, prepared: Prepared, sdp: &str) -> (Call, Message) {
+        let body = multipart(sdp, prepared.offer.metadata().as_bytes());
+        let response = self.open(&Ask::invite().body(&body));
+        (self.call(prepared, &response), response)
     }
 
     /// The call that a prepared offer became, for those who speak.

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::Caller;
-use holdfast_e2e::peer::multipart;
 use holdfast_e2e::rtp::{Source, speaker};
-use holdfast_e2e::script::{Ask, Script, text_of};
+use holdfast_e2e::script::{Script, text_of};
 use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::Options;
 use holdfast_load::invite::Codec;
@@ -33,11 +32,9 @@ fn tc_119_red_loss() {
             "a=ptime",
             "a=rtpmap:98 red/8000\r\na=fmtp:98 0/0/0\r\na=ptime",
         );
-    let response =
-        script.open(&Ask::invite().body(&multipart(&sdp, prepared.offer.metadata().as_bytes())));
+    let (call, response) = script.place_with(prepared, &sdp);
     let text = text_of(&response);
     assert!(text.contains("a=rtpmap:98 red/8000"), "{text}");
-    let call = script.call(prepared, &response);
     let lines = [0, 1].map(|line| {
         let key = speaker(&call, line);
         (key, Loss::of(key), 2 - line as u32)

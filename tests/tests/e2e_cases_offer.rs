@@ -260,9 +260,7 @@ fn tc_28_no_labels() {
         .sdp()
         .replace("a=label:1\r\n", "")
         .replace("a=label:2\r\n", "");
-    let body = multipart(&sdp, prepared.offer.metadata().as_bytes());
-    let response = script.open(&Ask::invite().body(&body));
-    let call = script.call(prepared, &response);
+    let (call, _) = script.place_with(prepared, &sdp);
     let legs = converse(&call, Duration::from_millis(400));
     script.hang_up();
     let published = system.published(&call.call_id);

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::Caller;
-use holdfast_e2e::peer::multipart;
 use holdfast_e2e::rtp::{Source, description, packet, sender_report, speaker};
-use holdfast_e2e::script::{Ask, Script};
+use holdfast_e2e::script::Script;
 use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{Mode, Talk, assert_recorded, converse, truth};
@@ -94,9 +93,7 @@ fn tc_117_dtx_and_comfort_noise() {
         .sdp()
         .replace("RTP/AVP 0 101", "RTP/AVP 0 13 101")
         .replace("a=ptime", "a=rtpmap:13 CN/8000\r\na=ptime");
-    let response =
-        script.open(&Ask::invite().body(&multipart(&sdp, prepared.offer.metadata().as_bytes())));
-    let call = script.call(prepared, &response);
+    let (call, _) = script.place_with(prepared, &sdp);
     let formats = &call.answer.lines[0].formats;
     assert!(formats.contains(&"13".to_owned()), "{formats:?}");
     for line in 0..2 {

@@ -196,21 +196,22 @@ impl Engine {
         }
     }
 
-    /// How long things took in one stage, all shards together: microseconds and counts.
-    pub fn latency(&mut self, stage: Stage) -> Result<BTreeMap<u32, u64>, EngineError> {
+    /// How long things took in each stage, all shards together: microseconds and counts.
+    pub fn latencies(&mut self) -> Result<BTreeMap<Stage, BTreeMap<u32, u64>>, EngineError> {
         self.tell(&ToEngine::AskLatencies)?;
         let mut waiting = self.shards.len() * Stage::ALL.len();
-        let mut values = BTreeMap::new();
+        let mut stages: BTreeMap<Stage, BTreeMap<u32, u64>> = BTreeMap::new();
         while waiting > 0 {
             let FromEngine::Latency(told) = self.hear()? else {
                 continue;
             };
             waiting -= 1;
-            for (micros, count) in told.values.iter().filter(|_| told.stage == stage) {
-                *values.entry(*micros).or_default() += count;
+            let values = stages.entry(told.stage).or_default();
+            for (micros, count) in told.values {
+                *values.entry(micros).or_default() += count;
             }
         }
-        Ok(values)
+        Ok(stages)
     }
 
     /// How many recordings it held when it began, of an engine before it.

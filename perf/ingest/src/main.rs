@@ -220,10 +220,9 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
     engine.wait_for_packets(total)?;
     let received = ThreadTimes::of(pid)?.since(&begun);
     let memory_full = memory_kib(pid, "RssAnon")?;
-    let durable = engine.latency(Stage::Durable)?;
-    for stage in Stage::ALL {
-        let values = engine.latency(stage)?;
-        let at = |quantile| f64::from(value_at(&values, quantile)) / 1_000.0;
+    let latencies = engine.latencies()?;
+    for (stage, values) in &latencies {
+        let at = |quantile| f64::from(value_at(values, quantile)) / 1_000.0;
         let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
         eprintln!("{stage:?}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
     }
@@ -260,7 +259,7 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         sent.late_max.as_secs_f64() * 1_000.0,
     );
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
-        let millis = f64::from(value_at(&durable, quantile)) / 1_000.0;
+        let millis = f64::from(value_at(&latencies[&Stage::Durable], quantile)) / 1_000.0;
         line.push_str(&format!(" durable_{name}_ms={millis:.1}"));
     }
     let mut is_right = packets == total && lost == 0;
@@ -294,11 +293,15 @@ fn count_left(control: &Path) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
-/// Kills a process and waits until its files are nobody's: until it is gone, or a zombie.
+/// Kills a process and waits until its files are nobody's: until the last of its threads is gone, and
+/// the first is a zombie or gone too.
 fn kill(pid: u32) -> Result<(), Box<dyn Error>> {
     signal::kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
-    let status = PathBuf::from(format!("/proc/{pid}/stat"));
-    while fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z ")) {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let threads = || fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+    let is_running =
+        || fs::read_to_string(process.join("stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    while threads() > 1 || is_running() {
         thread::sleep(sender::SLEEP_MIN);
     }
     Ok(())
