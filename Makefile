@@ -4,7 +4,6 @@
 #   make run            build, start both processes in the foreground; Ctrl-C ends them
 #   make demo           one real call, recorded
 #   make test           all tests            make test-e2e       those of the running system
-#   make test-alerts    faults of disks, and the alerts that they make fire: on a quiet machine
 #   make lint           what has to be clean make fmt            format the code
 #   make test-coverage  line coverage        make env-test       what this machine can do
 #   make perf           300 calls, 60 s
@@ -47,7 +46,7 @@ BIN_DIR := $(abspath $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE
 # One stamp for each machine: a target folder may be shared.
 STAMP = $(TARGET_DIR)/.setup/$(shell uname -n)-$(1)
 
-.PHONY: help setup build run demo test test-e2e test-alerts test-coverage fmt lint env-test perf profile bench soak fuzz certs clean \
+.PHONY: help setup build run demo test test-e2e test-coverage fmt lint env-test perf profile bench soak fuzz certs clean \
   install uninstall docker-up docker-down
 
 help:
@@ -75,12 +74,6 @@ test: $(call STAMP,build) $(call STAMP,test)
 	cargo test --workspace --no-run $(CARGO_FLAGS)
 	sync
 	cargo test --workspace $(CARGO_FLAGS)
-
-# Faults of disks, each of which has to make its alert fire within 30 s: what a machine with other work does not
-# always do.
-test-alerts: $(call STAMP,build) $(call STAMP,test)
-	cargo build --workspace --bins $(CARGO_FLAGS)
-	cargo test -p holdfast-e2e --test e2e_alerts $(CARGO_FLAGS) -- --ignored --test-threads=1
 
 # Test files of the running system are named e2e_*.rs, wherever they stand.
 test-e2e: $(call STAMP,build) $(call STAMP,test)

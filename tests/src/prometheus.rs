@@ -52,7 +52,14 @@ impl Prometheus {
         let at = free.local_addr().expect("a file system and a port for it");
         drop(free);
         let listen = format!("--web.listen-address={at}");
-        let server = prometheus.serve(folder.path(), &["--config.file=prometheus.yml", &listen]);
+        // Debian's build keeps its data in one place of the machine where it is not told another:
+        // two at a time wait for its lock, and each finds the series of those before it.
+        let arguments = [
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            &listen,
+        ];
+        let server = prometheus.serve(folder.path(), &arguments);
         Self {
             _server: server,
             _folder: folder,

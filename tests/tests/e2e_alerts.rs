@@ -15,7 +15,7 @@ use holdfast_e2e::prometheus::Prometheus;
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
-use holdfast_e2e::wait::{wait_until, wait_within};
+use holdfast_e2e::wait::wait_until;
 use holdfast_load::invite::Codec;
 use holdfast_load::uac::Transport;
 
@@ -78,9 +78,9 @@ impl Scene {
         system.signaling.start();
         system.await_ready();
         let watch = Prometheus::start(&prometheus, system.http());
-        // Several of these tests, each with its Prometheus, may start at once on a slow machine.
-        let is_up = || watch.finds("up{job=\"holdfast\"} == 1").then_some(());
-        wait_within(Duration::from_secs(120), is_up).expect("the target is up");
+        wait_until("the target is up", || {
+            watch.finds("up{job=\"holdfast\"} == 1")
+        });
         Some(Self {
             watch,
             system,
@@ -95,7 +95,6 @@ impl Scene {
 }
 
 #[test]
-#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_recordings_disk_that_fills_is_told_before_and_while_it_does() {
     let Some(scene) = Scene::set() else {
         return;
@@ -140,7 +139,6 @@ fn a_recordings_disk_that_fills_is_told_before_and_while_it_does() {
 
 /// The disk of the state of calls, which hangs and gives no error: nobody calls, and it is told all the same.
 #[test]
-#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_store_whose_disk_hangs_is_told_before_a_call_needs_it() {
     let Some(scene) = Scene::set() else {
         return;
@@ -174,7 +172,6 @@ fn a_store_whose_disk_hangs_is_told_before_a_call_needs_it() {
 }
 
 #[test]
-#[ignore = "needs a quiet machine: make test-alerts"]
 fn a_journal_whose_disk_stalls_is_told() {
     let Some(scene) = Scene::set() else {
         return;
