@@ -1,5 +1,5 @@
-//! The folder of published recordings: which there are, what their manifests say, and which of them
-//! are meant by a search.
+//! The folder of published recordings: which there are, what their manifests say, whether their files
+//! are what these say, and which of them are meant by a search.
 //!
 //! It reads the folder and never writes there. What does not look like a recording is passed over; one whose manifest
 //! does not read is told as such.
@@ -7,6 +7,7 @@
 mod catalogue;
 mod day;
 mod error;
+mod evidence;
 mod fingerprint;
 #[cfg(feature = "index")]
 mod index;
@@ -15,6 +16,7 @@ mod search;
 pub use catalogue::{Catalogue, Entry, check_id, read_error};
 pub use day::{Day, parse_day};
 pub use error::CatalogueError;
+pub use evidence::{Finding, check_files};
 pub use fingerprint::{fingerprint, hex, is_within};
 #[cfg(feature = "index")]
 pub use index::{Index, IndexError, Refreshed};
