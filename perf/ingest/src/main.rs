@@ -394,5 +394,7 @@ fn truth(call: u32, slots: u32) -> CallTruth {
     CallTruth {
         call_id: engine::call_id(call),
         legs: vec![leg(0), leg(1)],
+        // No client has given any.
+        metadata: None,
     }
 }

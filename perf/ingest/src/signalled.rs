@@ -12,10 +12,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use holdfast_load::invite::Codec;
+use holdfast_load::invite::{Codec, Participant};
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::{self, LegKey, StreamStart};
-use holdfast_load::verify::{CallTruth, LegTruth};
+use holdfast_load::verify::{CallTruth, LegTruth, MetadataTruth, Speaker};
 
 use crate::engine::label;
 use crate::road::Road;
@@ -51,6 +51,8 @@ pub struct Sent {
 #[derive(Debug)]
 struct Call {
     call_id: String,
+    /// SIPp's number of it, which is in the names of who takes part.
+    name: String,
     legs: [(Target, StreamStart); 2],
     sent: u32,
 }
@@ -133,11 +135,11 @@ pub fn send(
 }
 
 impl Call {
-    /// Reads `CALL-ID OFFERED OFFERED ADDRESS ANSWERED ANSWERED`.
+    /// Reads `CALL-ID NUMBER OFFERED OFFERED ADDRESS ANSWERED ANSWERED`.
     fn parse(line: &str, number: u32) -> io::Result<Self> {
         let odd = || io::Error::new(io::ErrorKind::InvalidData, format!("in the log: {line}"));
         let fields: Vec<&str> = line.split(' ').collect();
-        let &[call_id, from_1, from_2, address, to_1, to_2] = &fields[..] else {
+        let &[call_id, name, from_1, from_2, address, to_1, to_2] = &fields[..] else {
             return Err(odd());
         };
         let port = |text: &str| text.parse::<u16>().map_err(|_| odd());
@@ -154,6 +156,7 @@ impl Call {
         };
         Ok(Self {
             call_id: call_id.to_owned(),
+            name: name.to_owned(),
             legs: [leg(0, from_1, to_1)?, leg(1, from_2, to_2)?],
             sent: 0,
         })
@@ -167,8 +170,31 @@ impl Call {
         });
         CallTruth {
             legs: legs.collect(),
+            metadata: Some(metadata(&self.name)),
             call_id: self.call_id,
         }
+    }
+}
+
+/// What the scenarios of perf/sipp say of a call, with the names that perf/steady/run puts there.
+fn metadata(number: &str) -> MetadataTruth {
+    let speaker = |leg: u8, id: &str, user: &str, name: &str| Speaker {
+        id: id.to_owned(),
+        who: Participant {
+            aor: format!("sip:{user}@example.com"),
+            name: format!("{name} {number}"),
+        },
+        label: label(leg),
+    };
+    MetadataTruth {
+        document: None,
+        group: GROUP.to_owned(),
+        session: SESSION.to_owned(),
+        sip_session: SIP_SESSION.to_owned(),
+        speakers: vec![
+            speaker(0, ALICE, "alice", "Caller"),
+            speaker(1, BOB, "bob", "Callee"),
+        ],
     }
 }
 
@@ -211,6 +237,14 @@ impl<'a> Log<'a> {
     }
 }
 
+// As in perf/sipp.
+const GROUP: &str = "7+OTCyoxTmqmqyA/1weDAg==";
+const SESSION: &str = "hVpd7YQgRW2nD22h7q60JQ==";
+const SIP_SESSION: &str =
+    "ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2";
+const ALICE: &str = "srfBElmCRp2QB23b7Mpk0w==";
+const BOB: &str = "zSfPoSvdSDCmU3A3TRDxAw==";
+
 /// How long no call comes up before there will be none.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -222,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_where_from_and_where_to() {
-        let call = Call::parse("7-1@127.0.0.1 36000 36002 127.0.0.1 10000 10002", 7).unwrap();
+        let call = Call::parse("7-1@127.0.0.1 3 36000 36002 127.0.0.1 10000 10002", 7).unwrap();
         let legs: Vec<_> = call
             .legs
             .iter()
@@ -232,15 +266,26 @@ mod tests {
         let truth = call.truth();
         assert_eq!(truth.call_id, "7-1@127.0.0.1");
         assert_eq!(truth.legs[1].plan.key, LegKey { call: 7, leg: 1 });
+        assert_eq!(truth.metadata.unwrap().speakers[1].who.name, "Callee 3");
+    }
+
+    #[test]
+    fn the_scenario_says_what_is_looked_for() {
+        let scenario = include_str!("../../sipp/demo.xml");
+        for id in [GROUP, SESSION, SIP_SESSION, ALICE, BOB] {
+            assert!(scenario.contains(id), "{id}");
+        }
+        let speakers = metadata("1").speakers;
+        assert!(speakers.iter().all(|one| scenario.contains(&one.who.aor)));
     }
 
     #[test]
     fn a_line_that_is_none_is_refused() {
         for line in [
             "",
-            "a 1 2 127.0.0.1 3",
-            "a 1 2 here 3 4",
-            "a 1 2 127.0.0.1 3 70000",
+            "a 1 1 2 127.0.0.1 3",
+            "a 1 1 2 here 3 4",
+            "a 1 1 2 127.0.0.1 3 70000",
         ] {
             assert!(Call::parse(line, 0).is_err(), "{line}");
         }

@@ -72,7 +72,8 @@ pub(crate) struct CallsArgs {
     /// Folder with the published recordings.
     #[arg(long)]
     pub(crate) recordings: Option<PathBuf>,
-    /// Check every recording in that folder against what was sent.
+    /// Check every recording in that folder: each sample and packet against what was sent, each file's
+    /// SHA-256 against the manifest, names, ids and channels against the metadata that was given.
     #[arg(long, requires = "recordings")]
     pub(crate) verify: bool,
     /// The recorder is killed meanwhile: its BYEs may fail, and of the recordings every packet is

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::limits;
-use crate::verify::{CallTruth, Library, RecordingVerdict, check_recording};
+use crate::verify::{CallTruth, Library, Published, RecordingVerdict, check_recording};
 
 /// How right the recordings of a run are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,10 @@ impl Audit {
         }
     }
 
-    fn add(&mut self, call_id: &str, verdict: &RecordingVerdict, truth: &CallTruth) {
+    fn add(&mut self, published: &Published, verdict: &RecordingVerdict, truth: &CallTruth) {
+        let (recording, call_id) = (published.name(), &truth.call_id);
         for problem in &verdict.problems {
-            self.complain(format!("{call_id}: {problem}"));
+            self.complain(format!("recording {recording} of {call_id}: {problem}"));
         }
         for channel in &verdict.channels {
             self.packets_right += u64::from(channel.right);
@@ -115,7 +116,7 @@ impl Auditor {
             };
             audit.recordings += 1;
             let verdict = check_recording(published, truth);
-            audit.add(&truth.call_id, &verdict, truth);
+            audit.add(published, &verdict, truth);
             if removes && verdict.is_perfect() && result.is_ok() {
                 result = std::fs::remove_dir_all(&published.folder);
             }

@@ -205,17 +205,20 @@ impl Offer {
     /// A complete metadata document (RFC 7865): each participant sends its own stream and receives
     /// all the others.
     pub fn metadata(&self) -> String {
-        let session = self.id(0);
+        let (session, group) = (self.session_id(), self.group_id());
         let mut text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
              <recording xmlns=\"urn:ietf:params:xml:ns:recording:1\">\r\n\
              \x20 <datamode>complete</datamode>\r\n\
+             \x20 <group group_id=\"{group}\">\r\n\
+             \x20   <associate-time>{START_TIME}</associate-time>\r\n\
+             \x20 </group>\r\n\
              \x20 <session session_id=\"{session}\">\r\n\
-             \x20   <sipSessionID>{:032x};remote={:032x}</sipSessionID>\r\n\
+             \x20   <sipSessionID>{}</sipSessionID>\r\n\
+             \x20   <group-ref>{group}</group-ref>\r\n\
              \x20   <start-time>{START_TIME}</start-time>\r\n\
              \x20 </session>\r\n",
-            u128::from(self.session) + 1,
-            u128::from(self.session) + (1 << 64),
+            self.sip_session_id(),
         );
         for (index, leg) in self.legs.iter().enumerate() {
             let Participant { aor, name } = &leg.participant;
@@ -300,6 +303,22 @@ impl Offer {
             content_type: "application/rs-metadata+xml".to_owned(),
             bytes: self.metadata().into_bytes(),
         }
+    }
+
+    /// The `group_id` of the communication session group.
+    pub fn group_id(&self) -> String {
+        self.id(0x3000)
+    }
+
+    /// The `session_id` of the communication session.
+    pub fn session_id(&self) -> String {
+        self.id(0)
+    }
+
+    /// The `sipSessionID` of the communication session (RFC 7989).
+    pub fn sip_session_id(&self) -> String {
+        let number = u128::from(self.session);
+        format!("{:032x};remote={:032x}", number + 1, number + (1 << 64))
     }
 
     /// The `participant_id` of the speaker on m-line `index`.

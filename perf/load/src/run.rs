@@ -12,7 +12,7 @@ use crate::media::{LegPlan, PortPair, Sender, StreamJob, StreamReport};
 use crate::pattern::LegKey;
 use crate::sip::Message;
 use crate::uac::{Event, Method};
-use crate::verify::{CallTruth, LegTruth};
+use crate::verify::{CallTruth, LegTruth, MetadataTruth};
 use crate::{srtp, stats};
 use standby::Standby;
 
@@ -359,6 +359,7 @@ impl Run {
             return;
         }
         self.progress.ended += 1;
+        let metadata = MetadataTruth::of(&call.offer);
         let legs = call
             .offer
             .legs
@@ -368,6 +369,7 @@ impl Run {
         self.report.truths.push(CallTruth {
             call_id: self.agent.call_id(number),
             legs: legs.map(|(label, plan)| LegTruth { label, plan }).collect(),
+            metadata: Some(metadata),
         });
     }
 

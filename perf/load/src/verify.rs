@@ -1,13 +1,16 @@
 //! Checks published recordings against what was sent.
 //!
-//! `channel` looks at samples alone, `recording` at one recording with its manifest, `library` finds
-//! recordings by their Call-ID. A recording passes only where every sample and every count is what
-//! a perfect recorder would have.
+//! `channel` looks at samples alone, `recording` at one recording with its manifest and the SHA-256 of
+//! its files, `metadata` at what is said of who took part, `library` finds recordings by their Call-ID.
+//! A recording passes only where every sample, every count and every word of these is what a perfect
+//! recorder would have.
 
 mod channel;
 mod library;
+mod metadata;
 mod recording;
 
 pub use channel::{ChannelVerdict, check_channel, find};
 pub use library::{Library, Published};
+pub use metadata::{MetadataTruth, Speaker};
 pub use recording::{CallTruth, LegTruth, RecordingVerdict, check_recording};

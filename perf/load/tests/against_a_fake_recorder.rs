@@ -1,5 +1,6 @@
 //! Whole runs against a recorder of a few lines: a perfect one passes, each flaw is found.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange};
 use holdfast_load::run::{RunPlan, RunReport, run};
 use holdfast_load::uac::Transport;
-use holdfast_load::verify::Library;
+use holdfast_load::verify::{CallTruth, Library, Published};
+use holdfast_manifest::{Call, FILE_NAME, Manifest};
+use holdfast_units::RecordingId;
 use tempfile::TempDir;
 
-use fake_recorder::{FakeRecorder, Flaws};
+use fake_recorder::{DOCUMENT, FakeRecorder, Flaws};
 
 mod fake_recorder;
 
@@ -188,6 +191,202 @@ fn swapped_channels_fail_the_run() {
     };
     let (_, audit, _) = scenario(25_500, Transport::Udp, flaws, Impairment::default());
     assert_eq!((audit.packets_right, audit.packets_missing), (0, 400));
+}
+
+/// Whatever is changed in one recording of four, the audit names that recording and the reason, and
+/// nothing else.
+#[test]
+fn each_change_of_a_published_recording_is_told() {
+    let (folder, report, _) = recorded(
+        24_700,
+        Transport::Udp,
+        Flaws::default(),
+        Impairment::default(),
+    );
+    let look = || {
+        let patience = Duration::from_millis(300);
+        audit(folder.path(), &report.truths, patience, |_| {}).unwrap()
+    };
+    assert_eq!(look().problems, [""; 0], "as it was recorded");
+    let is_second = |truth: &&CallTruth| {
+        let metadata = truth.metadata.as_ref().unwrap();
+        metadata.speakers[0].who.name == "Caller 2"
+    };
+    let call_id = &report.truths.iter().find(is_second).unwrap().call_id;
+    let mut library = Library::new(folder.path());
+    library.refresh().unwrap();
+    let published = &library.recordings(call_id)[0];
+    let told = format!("recording {} of {call_id}: ", published.name());
+    let kept = ["audio.wav", DOCUMENT, FILE_NAME].map(|name| {
+        let path = published.folder.join(name);
+        (fs::read(&path).unwrap(), path)
+    });
+    for (reasons, change) in changes_of_files().iter().chain(&changes_of_metadata()) {
+        change(published);
+        let problems = look().problems;
+        assert_eq!(problems.len(), reasons.len(), "{reasons:?}: {problems:?}");
+        for (problem, reason) in problems.iter().zip(reasons) {
+            let is_told = problem.starts_with(&told) && problem.contains(reason);
+            assert!(is_told, "not {told}{reason}: {problem}");
+        }
+        for (octets, path) in &kept {
+            fs::write(path, octets).unwrap();
+        }
+        // Where there is one.
+        let _ = fs::remove_file(published.folder.join("other.txt"));
+    }
+    assert_eq!(look().problems, [""; 0], "as it was recorded, again");
+}
+
+/// What is said of a change, and the change.
+type Change = (Vec<&'static str>, fn(&Published));
+
+fn changes_of_files() -> Vec<Change> {
+    vec![
+        // The size of the whole: samples are not told by it.
+        (vec!["audio.wav: SHA-256 DIFFERS: "], |it| {
+            let path = it.folder.join("audio.wav");
+            let mut octets = fs::read(&path).unwrap();
+            octets[4] ^= 1;
+            fs::write(path, octets).unwrap();
+        }),
+        (vec!["audio.wav: SIZE DIFFERS: "], |it| {
+            let path = it.folder.join("audio.wav");
+            let octets = fs::read(&path).unwrap();
+            fs::write(path, [&octets[..], &[0xff]].concat()).unwrap();
+        }),
+        (
+            vec![
+                "metadata/0001.xml: SHA-256 DIFFERS: ",
+                "metadata/0001.xml is not what the INVITE carried",
+            ],
+            |it| {
+                let path = it.folder.join(DOCUMENT);
+                let text = fs::read_to_string(&path).unwrap();
+                fs::write(path, text.replace("Caller", "Walter")).unwrap();
+            },
+        ),
+        (
+            vec!["metadata/0001.xml: MISSING", "metadata/0001.xml: No such"],
+            |it| fs::remove_file(it.folder.join(DOCUMENT)).unwrap(),
+        ),
+        (vec!["audio.wav: SHA-256 DIFFERS: "], |it| {
+            rewrite(it, |manifest| manifest.files[0].sha256 = "0".repeat(64));
+        }),
+        (vec!["is the manifest of recording "], |it| {
+            rewrite(it, |manifest| {
+                manifest.id = RecordingId::from_bytes([7; 16])
+            });
+        }),
+        (vec!["other.txt: not named by the manifest"], |it| {
+            fs::write(it.folder.join("other.txt"), "").unwrap()
+        }),
+    ]
+}
+
+fn changes_of_metadata() -> Vec<Change> {
+    let mut changes = changes_of_participants();
+    let more: [Change; 8] = [
+        (
+            vec![
+                "channel 0 is told as 0 of participant",
+                "channel 1 is told as 1 of participant",
+            ],
+            |it| of_both(it, |call| &mut call.channels, |one| &mut one.participant),
+        ),
+        (
+            vec!["with labels [\"2\"], not", "with labels [\"1\"], not"],
+            |it| of_both(it, |call| &mut call.channels, |one| &mut one.labels),
+        ),
+        (vec!["1 channels are told, 2 were sent"], |it| {
+            rewrite(it, |manifest| manifest.call.channels.truncate(1));
+        }),
+        (
+            vec![
+                "label 1: channel Some(1), not 0",
+                "label 2: channel Some(0), not 1",
+            ],
+            |it| {
+                rewrite(it, |manifest| {
+                    for stream in &mut manifest.streams {
+                        stream.channel = stream.channel.map(|channel| 1 - channel);
+                    }
+                });
+            },
+        ),
+        (vec![": sessions "], |it| {
+            rewrite(it, |manifest| manifest.call.sessions[0].id.push('x'));
+        }),
+        (vec![": sipSessionID [], not [\""], |it| {
+            rewrite(it, |manifest| {
+                manifest.call.sessions[0].sip_session_ids.clear()
+            });
+        }),
+        (vec![": groups "], |it| {
+            rewrite(it, |manifest| manifest.call.groups[0].id.push('x'));
+        }),
+        (vec![": group of the session [], not [\""], |it| {
+            rewrite(it, |manifest| manifest.call.sessions[0].group = None);
+        }),
+    ];
+    changes.extend(more);
+    changes
+}
+
+fn changes_of_participants() -> Vec<Change> {
+    vec![
+        (
+            vec![
+                "names [\"Callee 2\"], not \"Caller 2\"",
+                "names [\"Caller 2\"], not \"Callee 2\"",
+            ],
+            |it| of_both(it, |call| &mut call.participants, |one| &mut one.names),
+        ),
+        (
+            vec![
+                "addresses [\"sip:callee-2@example.com\"], not \"sip:caller-2@example.com\"",
+                "addresses [\"sip:caller-2@example.com\"], not \"sip:callee-2@example.com\"",
+            ],
+            |it| of_both(it, |call| &mut call.participants, |one| &mut one.aors),
+        ),
+        // Their names go with them: it is their order that is another.
+        (vec![": participants ["], |it| {
+            rewrite(it, |manifest| manifest.call.participants.reverse());
+        }),
+        (
+            vec![
+                "sent labels [\"2\"], not \"1\"",
+                "sent labels [\"1\"], not \"2\"",
+            ],
+            |it| of_both(it, |call| &mut call.participants, |one| &mut one.intervals),
+        ),
+        (vec![": in sessions [], not \""], |it| {
+            rewrite(it, |manifest| {
+                let intervals = &mut manifest.call.participants[1].intervals;
+                intervals.retain(|presence| presence.session.is_none());
+            });
+        }),
+    ]
+}
+
+/// Gives to either of two what the other one has.
+fn of_both<T, V: Default>(
+    published: &Published,
+    list: fn(&mut Call) -> &mut Vec<T>,
+    field: fn(&mut T) -> &mut V,
+) {
+    rewrite(published, |manifest| {
+        let list = list(&mut manifest.call);
+        let mut first = std::mem::take(field(&mut list[0]));
+        std::mem::swap(&mut first, field(&mut list[1]));
+        *field(&mut list[0]) = first;
+    });
+}
+
+fn rewrite(published: &Published, change: impl FnOnce(&mut Manifest)) {
+    let mut manifest = published.manifest.clone();
+    change(&mut manifest);
+    fs::write(published.folder.join(FILE_NAME), manifest.to_json()).unwrap();
 }
 
 #[test]

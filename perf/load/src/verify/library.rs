@@ -27,6 +27,14 @@ pub struct Published {
     pub manifest: Manifest,
 }
 
+impl Published {
+    /// The name of its folder: the recording's id, with the number of the part from the second one on.
+    pub fn name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
 impl Library {
     /// The library at `root`, not looked at yet.
     pub fn new(root: &Path) -> Self {
@@ -96,7 +104,7 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let source = error
         .source()
         .map(|source| format!(": {source}"))

@@ -1,9 +1,11 @@
 //! One published recording against the call it should hold.
 
+use holdfast_catalogue::{Finding, check_files};
 use holdfast_manifest::{AUDIO_FILE, EndReason, GapCause, Stream};
 
 use super::channel::{ChannelVerdict, check_channel};
-use super::library::Published;
+use super::library::{Published, chain};
+use super::metadata::{MetadataTruth, check_metadata, document_of};
 use crate::media::LegPlan;
 use crate::wav::Wav;
 
@@ -14,6 +16,8 @@ pub struct CallTruth {
     pub call_id: String,
     /// Its legs; leg n belongs into channel n.
     pub legs: Vec<LegTruth>,
+    /// What its metadata said, where that is to be looked at.
+    pub metadata: Option<MetadataTruth>,
 }
 
 /// A leg as it was sent.
@@ -41,10 +45,14 @@ impl RecordingVerdict {
     }
 }
 
-/// Checks samples, counts and gaps of a recording that ended with the caller's BYE.
+/// Checks files, samples, counts, gaps and metadata of a recording that ended with the caller's BYE.
 pub fn check_recording(published: &Published, truth: &CallTruth) -> RecordingVerdict {
     let mut verdict = RecordingVerdict::default();
     check_manifest(published, truth, &mut verdict.problems);
+    check_evidence(published, &mut verdict.problems);
+    if let Some(metadata) = &truth.metadata {
+        check_metadata(published, metadata, &mut verdict.problems);
+    }
     let path = published.folder.join(AUDIO_FILE);
     let wav = match Wav::open(&path) {
         Ok(wav) => wav,
@@ -85,20 +93,8 @@ fn check_manifest(published: &Published, truth: &CallTruth, problems: &mut Vec<S
         let count = manifest.streams.len();
         problems.push(format!("{count} streams, {} were sent", truth.legs.len()));
     }
-    if !manifest
-        .call
-        .metadata
-        .iter()
-        .any(|document| document.carried_by == "INVITE")
-    {
+    if document_of(manifest).is_none() {
         problems.push("the metadata of the INVITE is not kept".to_owned());
-    }
-    for (name, size) in manifest.files.iter().map(|file| (&file.name, file.bytes)) {
-        match published.folder.join(name).metadata() {
-            Ok(there) if there.len() == size => {}
-            Ok(there) => problems.push(format!("{name}: {} octets, not {size}", there.len())),
-            Err(error) => problems.push(format!("{name}: {error}")),
-        }
     }
     if !manifest.files.iter().any(|file| file.name == AUDIO_FILE) {
         problems.push(format!("{AUDIO_FILE} is not listed"));
@@ -113,6 +109,20 @@ fn check_manifest(published: &Published, truth: &CallTruth, problems: &mut Vec<S
             (None, _) => problems.push(format!("label {}: no stream", leg.label)),
             (Some(_), Some(_)) => problems.push(format!("label {}: two streams", leg.label)),
         }
+    }
+}
+
+/// Every file is there with the SHA-256 of the manifest, and none that it does not name: here nobody
+/// but the recorder puts any there.
+fn check_evidence(published: &Published, problems: &mut Vec<String>) {
+    match check_files(&published.folder, &published.manifest) {
+        Ok(findings) => {
+            let faults = findings
+                .into_iter()
+                .filter(|(_, finding)| *finding != Finding::Good);
+            problems.extend(faults.map(|(name, finding)| format!("{name}: {finding}")));
+        }
+        Err(error) => problems.push(chain(&error)),
     }
 }
 

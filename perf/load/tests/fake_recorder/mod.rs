@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use holdfast_catalogue::fingerprint;
 use holdfast_load::answer::Answer;
 use holdfast_load::invite::Codec;
 use holdfast_load::sip::{Framer, Message, StartLine};
 use holdfast_load::wav::Wav;
 use holdfast_manifest::{
-    Call, EndReason, File, Gap, GapCause, Manifest, MetadataDocument, SipDialog, Stream,
+    Call, Channel, EndReason, File, Gap, GapCause, Group, Manifest, MetadataDocument, Participant,
+    Presence, Session, SipDialog, Stream,
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -53,6 +55,7 @@ struct Core {
 struct Recording {
     legs: Vec<Leg>,
     labels: Vec<String>,
+    metadata: String,
     answer: Vec<u8>,
 }
 
@@ -223,9 +226,20 @@ impl Core {
         }
         let id = RecordingId::from_bytes(id);
         let folder = self.root.join("2026/01/02").join(id.to_string());
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("audio.wav"), &wav).unwrap();
-        let json = manifest(id, call_id, streams, wav.len() as u64).to_json();
+        fs::create_dir_all(folder.join("metadata")).unwrap();
+        let document = recording.metadata.as_bytes();
+        let files = [("audio.wav", wav.as_slice()), (DOCUMENT, document)].map(|(name, octets)| {
+            fs::write(folder.join(name), octets).unwrap();
+            let (bytes, sha256) = fingerprint(octets).unwrap();
+            let name = name.to_owned();
+            File {
+                name,
+                bytes,
+                sha256,
+            }
+        });
+        let call = describe(call_id, &recording.metadata, &files[1]);
+        let json = manifest(id, call, streams, files.to_vec()).to_json();
         let unfinished = folder.join(".recording.json");
         fs::write(&unfinished, json).unwrap();
         fs::rename(unfinished, folder.join("recording.json")).unwrap();
@@ -253,9 +267,12 @@ fn open(message: &Message, received: &Arc<Mutex<u64>>, flaws: Flaws) -> Recordin
         legs.push(Leg::listen(socket, line.rtp.unwrap(), Arc::clone(received)));
         labels.push(label);
     }
+    let (_, metadata) = body.split_once("recording-session\r\n\r\n").unwrap();
+    let (metadata, _) = metadata.split_once("\r\n--").unwrap();
     Recording {
         legs,
         labels,
+        metadata: metadata.to_owned(),
         answer: answer.into_bytes(),
     }
 }
@@ -331,11 +348,75 @@ fn render(index: usize, label: String, packets: &[Vec<u8>]) -> (Stream, Vec<u8>)
     (stream, channel)
 }
 
-fn manifest(id: RecordingId, call_id: &str, streams: Vec<Stream>, bytes: u64) -> Manifest {
-    let metadata = MetadataDocument {
-        carried_by: "INVITE".to_owned(),
+/// What the metadata of the tool says, in the words of a manifest.
+fn describe(call_id: &str, metadata: &str, file: &File) -> Call {
+    let session = one(metadata, "<session session_id=\"", "\"");
+    let group = one(metadata, "<group group_id=\"", "\"");
+    let sip_session = one(metadata, "<sipSessionID>", "</sipSessionID>");
+    let ids = all(metadata, "<participant participant_id=\"", "\"");
+    let names = all(metadata, "<name xml:lang=\"en\">", "</name>");
+    let aors = all(metadata, "<nameID aor=\"", "\"");
+    let labels = all(metadata, "<label>", "</label>");
+    let mut call = Call {
+        sip: SipDialog {
+            call_id: call_id.to_owned(),
+            ..Default::default()
+        },
+        groups: vec![Group {
+            id: group.clone(),
+            ..Default::default()
+        }],
+        sessions: vec![Session {
+            id: session.clone(),
+            sip_session_ids: vec![sip_session],
+            group: Some(group),
+            ..Default::default()
+        }],
+        metadata: vec![MetadataDocument {
+            file: file.name.clone(),
+            sha256: file.sha256.clone(),
+            carried_by: "INVITE".to_owned(),
+            ..Default::default()
+        }],
         ..Default::default()
     };
+    for (index, id) in ids.into_iter().enumerate() {
+        let label = labels[index].clone();
+        let [joined, sent] =
+            [(Some(session.clone()), None), (None, Some(label.clone()))].map(|(session, label)| {
+                Presence {
+                    session,
+                    label,
+                    ..Default::default()
+                }
+            });
+        call.channels.push(Channel {
+            channel: index as u16,
+            participant: Some(id.clone()),
+            labels: vec![label],
+        });
+        call.participants.push(Participant {
+            id,
+            names: vec![names[index].clone()],
+            aors: vec![aors[index].clone()],
+            intervals: vec![joined, sent],
+        });
+    }
+    call
+}
+
+/// All that stands between these two.
+fn all(text: &str, before: &str, behind: &str) -> Vec<String> {
+    let found = text.split(before).skip(1);
+    let found = found.map(|rest| rest.split_once(behind).unwrap().0.to_owned());
+    found.collect()
+}
+
+fn one(text: &str, before: &str, behind: &str) -> String {
+    all(text, before, behind).remove(0)
+}
+
+fn manifest(id: RecordingId, call: Call, streams: Vec<Stream>, files: Vec<File>) -> Manifest {
     Manifest {
         format: holdfast_manifest::FORMAT,
         id,
@@ -347,20 +428,9 @@ fn manifest(id: RecordingId, call_id: &str, streams: Vec<Stream>, bytes: u64) ->
         ended: WallTime(0),
         end_reason: EndReason::Bye,
         duration_ms: 0,
-        call: Call {
-            sip: SipDialog {
-                call_id: call_id.to_owned(),
-                ..Default::default()
-            },
-            metadata: vec![metadata],
-            ..Default::default()
-        },
+        call,
         streams,
-        files: vec![File {
-            name: "audio.wav".to_owned(),
-            bytes,
-            sha256: String::new(),
-        }],
+        files,
         parts: Vec::new(),
         flags: Vec::new(),
     }
@@ -384,3 +454,6 @@ fn reply(request: &Message, status: &str, body: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(body);
     bytes
 }
+
+/// Where the metadata is kept.
+pub const DOCUMENT: &str = "metadata/0001.xml";
