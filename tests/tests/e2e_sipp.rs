@@ -1,10 +1,16 @@
 //! SIPp plays the scenarios that ship with the project: no call may fail, and each is recorded.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use holdfast_e2e::certificates::Authority;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
-use holdfast_e2e::wait::wait_for;
+use holdfast_e2e::wait::{PATIENCE, wait_for};
+use holdfast_load::tls::{Client, Stream, Versions};
 use holdfast_load::verify::Published;
 use holdfast_manifest::MarkKind;
 
@@ -65,14 +71,90 @@ fn a_transfer_told_by_update() {
     }
 }
 
+#[test]
+fn encrypted_media_is_answered_line_by_line() {
+    let options = Options::new().set("srtp", "keys_without_tls = \"accept\"");
+    let system = System::start(&options);
+    let recordings = play_at(&system, "siprec_srtp.xml", 1, &["-m", "1"]);
+    assert_encrypted(&recordings);
+}
+
+/// What is played over TCP above and what is not, over the one connection.
+#[test]
+fn each_scenario_over_tcp() {
+    let options = Options::new().set("srtp", "keys_without_tls = \"accept\"");
+    for scenario in [
+        "siprec_reinvite.xml",
+        "siprec_update.xml",
+        "siprec_srtp.xml",
+    ] {
+        let system = System::start(&options);
+        let recordings = play_at(&system, scenario, 1, &["-m", "1", "-t", "t1"]);
+        for published in recordings {
+            assert_eq!(published.manifest.call.sip.transport, "tcp", "{scenario}");
+        }
+    }
+}
+
+/// Debian's SIPp is built without TLS: it says that it speaks it, and a relay does.
+#[test]
+fn each_scenario_over_tls() {
+    let authority = Authority::new("one");
+    let options = Options::new().tls(&authority.issue("srs.example.com"));
+    for name in [
+        "siprec_invite.xml",
+        "siprec_reinvite.xml",
+        "siprec_update.xml",
+        "siprec_srtp.xml",
+    ] {
+        let system = System::start(&options);
+        let relay = TlsRelay::start(authority.client(Versions::Both), &system);
+        let scenario = fs::read_to_string(scenarios().join(name)).expect("a scenario");
+        let scenario = scenario.replace("[transport]", "TLS");
+        let path = system.root().join(name);
+        fs::write(&path, scenario).expect("a copy of it");
+        let arguments = ["-m", "1", "-t", "t1"];
+        let recordings = play_to(&system, relay.address, &path, 1, &arguments);
+        for published in &recordings {
+            assert_eq!(published.manifest.call.sip.transport, "tls", "{name}");
+        }
+        if name == "siprec_srtp.xml" {
+            assert_encrypted(&recordings);
+        }
+    }
+}
+
+fn assert_encrypted(recordings: &[Published]) {
+    for published in recordings {
+        let streams = published.manifest.streams.iter();
+        let suites: Vec<_> = streams.map(|stream| stream.srtp.as_deref()).collect();
+        assert_eq!(suites, [Some("AES_CM_128_HMAC_SHA1_80"); 2]);
+    }
+}
+
 /// Plays a scenario; gives the `count` recordings it leaves. None where SIPp is absent.
 fn play(scenario: &str, count: usize, arguments: &[&str]) -> Vec<Published> {
+    let system = System::start(&Options::new());
+    play_at(&system, scenario, count, arguments)
+}
+
+fn play_at(system: &System, scenario: &str, count: usize, arguments: &[&str]) -> Vec<Published> {
+    let scenario = scenarios().join(scenario);
+    play_to(system, system.sip(), &scenario, count, arguments)
+}
+
+fn play_to(
+    system: &System,
+    target: SocketAddr,
+    scenario: &Path,
+    count: usize,
+    arguments: &[&str],
+) -> Vec<Published> {
     let Some(sipp) = Tool::find("sipp") else {
         return Vec::new();
     };
     // The reports at the end of a call go to ports that nobody has opened: that is fine.
-    let system = System::start(&Options::new());
-    let (scenario, target) = (scenarios().join(scenario), system.sip().to_string());
+    let target = target.to_string();
     let (local, port) = (
         system.host().to_string(),
         system.caller_ports().0.to_string(),
@@ -109,6 +191,51 @@ fn play(scenario: &str, count: usize, arguments: &[&str]) -> Vec<Published> {
     assert_eq!(recordings.len(), count);
     recordings
 }
+
+/// Takes one connection and carries it on over TLS.
+struct TlsRelay {
+    address: SocketAddr,
+}
+
+impl TlsRelay {
+    /// A relay to a system. It ends with the connection.
+    fn start(client: Client, system: &System) -> Self {
+        let listener = TcpListener::bind((system.host(), 0)).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let target = system.sips();
+        std::thread::spawn(move || -> io::Result<()> {
+            let (mut near, _) = listener.accept()?;
+            let mut far = Stream::Tls(client.connect(target, PATIENCE)?);
+            near.set_read_timeout(Some(TURN))?;
+            far.set_read_timeout(Some(TURN))?;
+            let mut buffer = vec![0; 65_536];
+            while carry(&mut near, &mut far, &mut buffer)?
+                && carry(&mut far, &mut near, &mut buffer)?
+            {}
+            Ok(())
+        });
+        Self { address }
+    }
+}
+
+/// Carries on what there is within a turn; false at the end of it all.
+fn carry(from: &mut impl Read, to: &mut impl Write, buffer: &mut [u8]) -> io::Result<bool> {
+    match from.read(buffer) {
+        Ok(0) => Ok(false),
+        Ok(count) => {
+            to.write_all(&buffer[..count])?;
+            to.flush()?;
+            Ok(true)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How long a relay waits for one side before it looks at the other.
+const TURN: Duration = Duration::from_millis(2);
 
 fn scenarios() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../perf/sipp")

@@ -52,7 +52,7 @@ struct Arguments {
     /// Instead of an engine alone: calls that SIPp places at a whole server. This is the log that
     /// SIPp writes for perf/steady/run; each call's packets leave, as frames, from the ports that it offered
     /// to those that were answered.
-    #[arg(long, requires = "verify", conflicts_with_all = ["control", "rtpengine", "srtp"])]
+    #[arg(long, requires = "verify", conflicts_with_all = ["control", "rtpengine"])]
     sipp_log: Option<PathBuf>,
     /// With --sipp-log: how many of the calls are up at once.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
@@ -79,8 +79,9 @@ struct Arguments {
     /// Seconds over which the calls come up.
     #[arg(long, default_value_t = 0)]
     ramp: u64,
-    /// Encrypts the packets (AES_CM_128_HMAC_SHA1_80), each stream's with a key of its own.
-    #[arg(long, requires = "node_keys")]
+    /// Encrypts the packets (AES_CM_128_HMAC_SHA1_80), each stream's with a key of its own; with --sipp-log it
+    /// is the one that was offered, which the log has too.
+    #[arg(long)]
     srtp: bool,
     /// The engine's node.key_file: what the keys of streams are sealed with.
     #[arg(long)]
@@ -98,6 +99,12 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// Octets of a packet as it leaves.
+    fn packet_size(&self) -> usize {
+        let tag = if self.srtp { SUITE.rtp_tag_size() } else { 0 };
+        PACKET_SIZE + tag
+    }
+
     fn ramp(&self) -> Duration {
         Duration::from_secs(self.ramp)
     }
@@ -186,17 +193,13 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         seconds,
         ..
     } = arguments;
-    let node_keys = match &arguments.node_keys {
-        Some(path) if arguments.srtp => Some(holdfast_seal::load_or_create(path)?),
-        _ => None,
+    let node_keys = match (&arguments.node_keys, arguments.srtp) {
+        (Some(path), true) => Some(holdfast_seal::load_or_create(path)?),
+        (None, true) => return Err("--srtp needs --node-keys here".into()),
+        (_, false) => None,
     };
     let mut road = if arguments.frames {
-        let tag = if arguments.srtp {
-            SUITE.rtp_tag_size()
-        } else {
-            0
-        };
-        Road::frames(arguments.from_port, PACKET_SIZE + tag)?
+        Road::frames(arguments.from_port, arguments.packet_size())?
     } else {
         Road::Socket(UdpSocket::bind(("127.0.0.1", arguments.from_port))?)
     };
@@ -318,7 +321,7 @@ fn load_server(arguments: &Arguments, log: &Path) -> Result<bool, Box<dyn Error>
         ..
     } = arguments;
     let folder = arguments.verify.clone().unwrap_or_default();
-    let mut road = Road::frames(arguments.from_port, PACKET_SIZE)?;
+    let mut road = Road::frames(arguments.from_port, arguments.packet_size())?;
     let (ended, incoming) = mpsc::channel::<CallTruth>();
     let auditor = thread::Builder::new().name("audit".into()).spawn(move || {
         let mut auditor = Auditor::new(&folder, remove);
@@ -343,7 +346,12 @@ fn load_server(arguments: &Arguments, log: &Path) -> Result<bool, Box<dyn Error>
     })?;
     let (count, _) = packets(&[], seconds);
     let begun = ThreadTimes::of(pid)?;
-    let plan = signalled::Plan { calls, up, count };
+    let plan = signalled::Plan {
+        calls,
+        up,
+        count,
+        is_encrypted: arguments.srtp,
+    };
     let sent = signalled::send(&mut road, log, &plan, ended, |up, ended, packets| {
         eprintln!("up {up}, ended {ended} of {calls}, sent {packets}");
     })?;

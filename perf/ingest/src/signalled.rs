@@ -1,5 +1,5 @@
-//! The media of calls that another program signals, which tells in a log which ports it offered and
-//! which were answered.
+//! The media of calls that another program signals, which tells in a log which ports and keys it offered
+//! and which ports were answered.
 //!
 //! Each call that is up has a place of two streams within the 20 ms that a packet takes, and keeps it to
 //! its end; the next call gets it then.
@@ -12,10 +12,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use holdfast_load::invite::{Codec, Participant};
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::{self, LegKey, StreamStart};
+use holdfast_load::srtp::{self, SUITE};
 use holdfast_load::verify::{CallTruth, LegTruth, MetadataTruth, Speaker};
+use holdfast_srtp::{MasterKey, Mki, RtpTransform};
 
 use crate::engine::label;
 use crate::road::Road;
@@ -30,6 +34,8 @@ pub struct Plan {
     pub up: u32,
     /// Packets of each stream.
     pub count: u32,
+    /// Whether each offer has keys, and the packets are encrypted.
+    pub is_encrypted: bool,
 }
 
 /// What was sent.
@@ -82,7 +88,7 @@ pub fn send(
         for line in log.news()? {
             let free = calls.iter_mut().find(|place| place.is_none());
             let place = free.ok_or_else(|| io::Error::other("more calls are up than were told"))?;
-            *place = Some(Call::parse(&line, numbered)?);
+            *place = Some(Call::parse(&line, numbered, plan)?);
             if numbered == 0 {
                 (start, round) = (Instant::now(), 0);
             }
@@ -135,29 +141,45 @@ pub fn send(
 }
 
 impl Call {
-    /// Reads `CALL-ID NUMBER OFFERED OFFERED ADDRESS ANSWERED ANSWERED`.
-    fn parse(line: &str, number: u32) -> io::Result<Self> {
+    /// Reads `CALL-ID NUMBER OFFERED OFFERED ADDRESS ANSWERED ANSWERED`, and where packets are encrypted
+    /// `KEY KEY`, as they were offered in `inline:`.
+    fn parse(line: &str, number: u32, plan: &Plan) -> io::Result<Self> {
         let odd = || io::Error::new(io::ErrorKind::InvalidData, format!("in the log: {line}"));
         let fields: Vec<&str> = line.split(' ').collect();
-        let &[call_id, name, from_1, from_2, address, to_1, to_2] = &fields[..] else {
+        let (call, keys) = fields.split_at_checked(7).ok_or_else(odd)?;
+        let &[call_id, name, from_1, from_2, address, to_1, to_2] = call else {
             return Err(odd());
+        };
+        let keys = match (keys, plan.is_encrypted) {
+            ([], false) => [None, None],
+            (&[key_1, key_2], true) => [Some(key_1), Some(key_2)],
+            _ => return Err(odd()),
         };
         let port = |text: &str| text.parse::<u16>().map_err(|_| odd());
         let address = address.parse().map_err(|_| odd())?;
-        let leg = |leg, from, to| {
+        let leg = |leg, from, to, offered: Option<&str>| {
             let key = LegKey { call: number, leg };
+            let protection = offered.map(|text| transform(text).ok_or_else(odd));
+            // What is encrypted wraps on its way.
+            let start = match offered {
+                Some(_) => srtp::stream_start(key, plan.count),
+                None => pattern::stream_start(key),
+            };
             let target = Target {
                 key,
                 to: SocketAddrV4::new(address, port(to)?),
                 from: Some(port(from)?),
-                protection: None,
+                protection: protection.transpose()?,
             };
-            Ok::<_, io::Error>((target, pattern::stream_start(key)))
+            Ok::<_, io::Error>((target, start))
         };
         Ok(Self {
             call_id: call_id.to_owned(),
             name: name.to_owned(),
-            legs: [leg(0, from_1, to_1)?, leg(1, from_2, to_2)?],
+            legs: [
+                leg(0, from_1, to_1, keys[0])?,
+                leg(1, from_2, to_2, keys[1])?,
+            ],
             sent: 0,
         })
     }
@@ -174,6 +196,13 @@ impl Call {
             call_id: self.call_id,
         }
     }
+}
+
+/// What protects packets under a key as `inline:` has it (RFC 4568 section 6.1).
+fn transform(key: &str) -> Option<RtpTransform> {
+    let octets = STANDARD.decode(key).ok()?;
+    let master = MasterKey::new(SUITE, &octets)?;
+    Some(RtpTransform::new(&master, Mki::default()))
 }
 
 /// What the scenarios of perf/sipp say of a call, with the names that perf/steady/run puts there.
@@ -254,9 +283,19 @@ mod tests {
 
     use super::*;
 
+    const fn plan(is_encrypted: bool) -> Plan {
+        Plan {
+            calls: 1,
+            up: 1,
+            count: 50,
+            is_encrypted,
+        }
+    }
+
     #[test]
     fn a_line_tells_where_from_and_where_to() {
-        let call = Call::parse("7-1@127.0.0.1 3 36000 36002 127.0.0.1 10000 10002", 7).unwrap();
+        let line = "7-1@127.0.0.1 3 36000 36002 127.0.0.1 10000 10002";
+        let call = Call::parse(line, 7, &plan(false)).unwrap();
         let legs: Vec<_> = call
             .legs
             .iter()
@@ -270,13 +309,39 @@ mod tests {
     }
 
     #[test]
-    fn the_scenario_says_what_is_looked_for() {
-        let scenario = include_str!("../../sipp/demo.xml");
-        for id in [GROUP, SESSION, SIP_SESSION, ALICE, BOB] {
-            assert!(scenario.contains(id), "{id}");
+    fn each_leg_is_encrypted_with_the_key_that_its_line_offered() {
+        let keys = [0, 1].map(|leg| LegKey { call: 9, leg });
+        let [key_1, key_2] = keys.map(|key| STANDARD.encode(srtp::master(key)));
+        let line = format!("7-1@h 3 36000 36002 127.0.0.1 10000 10002 {key_1} {key_2}");
+        let call = Call::parse(&line, 7, &plan(true)).unwrap();
+        let packet = [&[0x80, 0, 0, 1], &[7; 168][..]].concat();
+        for ((target, start), key) in call.legs.iter().zip(keys) {
+            let [mut found, mut right] = [Vec::new(), Vec::new()];
+            let protection = target.protection.as_ref().unwrap();
+            protection.protect(&packet, 0, &mut found).unwrap();
+            let own = srtp::transform(key);
+            own.protect(&packet, 0, &mut right).unwrap();
+            assert_eq!(found, right);
+            assert!(u32::from(start.sequence) + 50 > 0x1_0000, "it wraps");
         }
-        let speakers = metadata("1").speakers;
-        assert!(speakers.iter().all(|one| scenario.contains(&one.who.aor)));
+        let plain = "7-1@h 3 36000 36002 127.0.0.1 10000 10002";
+        let short = format!("{plain} {key_1} {}", &key_2[..36]);
+        for (line, is_encrypted) in [(&line[..], false), (plain, true), (&short, true)] {
+            let parsed = Call::parse(line, 7, &plan(is_encrypted));
+            assert!(parsed.is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_scenario_says_what_is_looked_for() {
+        let plain = include_str!("../../sipp/demo.xml");
+        for scenario in [plain, include_str!("../../sipp/siprec_srtp.xml")] {
+            for id in [GROUP, SESSION, SIP_SESSION, ALICE, BOB] {
+                assert!(scenario.contains(id), "{id}");
+            }
+            let speakers = metadata("1").speakers;
+            assert!(speakers.iter().all(|one| scenario.contains(&one.who.aor)));
+        }
     }
 
     #[test]
@@ -287,7 +352,7 @@ mod tests {
             "a 1 1 2 here 3 4",
             "a 1 1 2 127.0.0.1 3 70000",
         ] {
-            assert!(Call::parse(line, 0).is_err(), "{line}");
+            assert!(Call::parse(line, 0, &plan(false)).is_err(), "{line}");
         }
     }
 
