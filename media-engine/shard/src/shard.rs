@@ -78,6 +78,8 @@ pub struct Shard<B> {
     pub(crate) opening: BTreeMap<RecordingId, Opening>,
     pub(crate) peer: Peer,
     committed: VecDeque<Committed<B>>,
+    /// When each of them was.
+    committed_at: VecDeque<WallTime>,
     latencies: Latencies,
     /// The same moment on both clocks, lately.
     moment: (MonoTime, WallTime),
@@ -145,6 +147,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             opening: BTreeMap::new(),
             peer: Peer::Away,
             committed: VecDeque::new(),
+            committed_at: VecDeque::new(),
             latencies: Latencies::new(),
             moment: (now, wall),
             checkpointer: Checkpointer::new(now, config.checkpoint_interval, saved),
@@ -196,8 +199,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         std::hint::black_box(datagrams.clone().fold(0, touch));
         let wall = self.wall(now);
         for datagram in datagrams {
-            let after = wall.since(datagram.arrival);
-            self.latencies.record(Stage::Seen, after);
+            let nanos = wall.nanos_since(datagram.arrival);
+            self.latencies.record_nanos(Stage::Seen, nanos, 1);
             self.handle_datagram(now, &datagram);
         }
     }

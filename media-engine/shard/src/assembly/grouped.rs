@@ -8,6 +8,7 @@
 //! it after it. Records of one stream keep their order, and a track knows no other.
 
 use holdfast_journal::Committed;
+use holdfast_units::WallTime;
 
 use super::Assembly;
 use crate::assembled::{AssembledStream, LiveCounts};
@@ -67,11 +68,12 @@ impl Groups {
 
 impl Assembly {
     /// Takes the records of batches that follow one another. `live` gives what the receiving side
-    /// counted for a stream.
+    /// counted for a stream; `arrived` is told the index of the batch and the arrival of each record.
     pub fn handle_batches<B: AsRef<[u8]>>(
         &mut self,
         batches: &[Committed<B>],
         live: &mut dyn FnMut(&AssembledStream) -> LiveCounts,
+        mut arrived: impl FnMut(usize, WallTime),
     ) {
         let mut groups = std::mem::take(&mut self.groups);
         for (index, batch) in batches.iter().enumerate() {
@@ -79,6 +81,7 @@ impl Assembly {
             loop {
                 let offset = records.offset();
                 let Some(record) = records.next() else { break };
+                arrived(index, record.arrival);
                 if is_of_stream(record.kind) {
                     self.advance(record.lsn);
                     groups.push(record.source, index, offset);
