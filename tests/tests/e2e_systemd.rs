@@ -9,6 +9,7 @@ use holdfast_e2e::namespace::enter_lonely;
 use holdfast_e2e::process::binary;
 use holdfast_e2e::tools::{Tool, skipped};
 use holdfast_e2e::wait::{wait_for, wait_until};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const SERVICES: [&str; 2] = ["holdfast-media", "holdfast-signaling"];
@@ -76,11 +77,24 @@ impl Machine {
         (!init.is_empty()).then_some(init)
     }
 
-    fn run(&self, arguments: &[&str]) -> Option<Output> {
+    /// Runs a command there, once there is a process 1.
+    fn command(&self, words: &[&str]) -> Option<Output> {
         let init = self.init()?;
-        let mut all = vec!["--all", "--target", &init, "systemctl"];
-        all.extend(arguments);
+        let mut all = vec!["--all", "--target", &init];
+        all.extend(words);
         Some(self.nsenter.run(Path::new("/"), &all))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Option<Output> {
+        self.command(&[&["systemctl"], arguments].concat())
+    }
+
+    /// Runs `holdfast` there, as the operator who installed it does; gives what it writes.
+    fn holdfast(&self, arguments: &[&str]) -> String {
+        let words = [&["holdfast"], arguments].concat();
+        let output = self.command(&words).expect("it has booted");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn log(&self) -> String {
@@ -194,4 +208,58 @@ fn installed_services_start_and_calls_outlive_their_being_killed_together() {
             "{service}"
         );
     }
+}
+
+/// What README tells a new operator to do once the services run, and in that order.
+#[test]
+fn a_new_operator_finds_verifies_and_exports_a_call_of_the_installed_services() {
+    if !enter_lonely() {
+        return;
+    }
+    let Some(machine) = Machine::boot() else {
+        return;
+    };
+    let settings = "/etc/holdfast/holdfast.toml";
+    let edit = "s/^keep_packets = .*/keep_packets = \"always\"/";
+    let edited = machine.command(&["sed", "-i", edit, settings]);
+    assert!(edited.is_some_and(|it| it.status.success()));
+    machine.holdfast(&["config", "check"]);
+    machine.systemctl(&["restart", SERVICES[0], SERVICES[1]]);
+    wait_until("the installed services take calls", answers);
+
+    // Nothing is wrong, or what is wrong comes with the command that mends it.
+    let found: Value = serde_json::from_str(&machine.holdfast(&["doctor", "--json"])).unwrap();
+    let findings = found["findings"].as_array().expect("findings");
+    assert!(findings.len() > 10, "{found}");
+    for finding in findings {
+        let is_told = finding["level"] == "good" || finding["remedy"].is_string();
+        assert!(is_told, "{finding}");
+    }
+    let status = machine.holdfast(&["status"]);
+    assert!(status.contains("ready"), "{status}");
+
+    let load = Command::new(binary("holdfast-load"))
+        .args(["calls", "--target", "127.0.0.1:5060", "--calls", "1"])
+        .args(["--seconds", "3", "--verify", "--recordings"])
+        .arg(machine.work.path().join("lib/recordings"))
+        .output()
+        .expect("the call");
+    assert!(load.status.success(), "{load:?}");
+
+    let listed: Value =
+        serde_json::from_str(&machine.holdfast(&["recordings", "list", "--json"])).unwrap();
+    let [recording] = listed.as_array().expect("a list").as_slice() else {
+        panic!("one recording: {listed}");
+    };
+    let id = recording["id"].as_str().expect("its id");
+    machine.holdfast(&["recordings", "show", id]);
+    machine.holdfast(&["recordings", "verify", id]);
+    machine.holdfast(&["recordings", "export", id, "--pcap", "/tmp/call.pcapng"]);
+    let size = machine.command(&["stat", "--format=%s", "/tmp/call.pcapng"]);
+    let size = String::from_utf8_lossy(&size.expect("it has booted").stdout).into_owned();
+    // 3 s of two lines, 50 packets of 160 octets a second.
+    assert!(size.trim().parse::<u64>().unwrap() > 3 * 2 * 50 * 160);
+    let latency = machine.holdfast(&["latency"]);
+    assert!(latency.contains("P99"), "{latency}");
+    machine.systemctl(&["stop", SERVICES[1], SERVICES[0]]);
 }
