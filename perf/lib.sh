@@ -250,3 +250,83 @@ plot() { # FILE.svg GNUPLOT-COMMANDS
     gnuplot -e "set terminal svg size 800,500; set output '$1'; set grid; set key left top; $2" ||
         say "not drawn: ${1##*/}"
 }
+
+# Draws distributions in the text format of HdrHistogram: each line has the value that no more than its part of
+# all exceeds. The last one, for all, is drawn to where it is the highest of twice as many.
+plot_distributions() { # FILE.svg Y-LABEL FILE.hgrm...
+    local svg=$1 label=$2 file curves=''
+    shift 2
+    for file in "$@"; do
+        [ -s "$file" ] || continue
+        curves+="${curves:+, }'$file' using (\$2 < 1 ? \$4 : 2 * \$3):1 with fsteps title '$(distribution_title "$file")'"
+    done
+    [ -n "$curves" ] || return 0
+    plot "$svg" "set key above; set logscale x; set xrange [1:*]; set yrange [0:*]; set ylabel '$label'; set xlabel 'percentile'; \
+set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1000, '99.99' 10000, '99.999' 1e5, '99.9999' 1e6); plot $curves"
+}
+
+# NAME, its highest value and how many there are.
+distribution_title() { # FILE.hgrm
+    local name=${1##*/}
+    awk -v name="${name%.hgrm}" -F'[=,\\]]' '/^#.Max/ { printf "%s: %d, at most %g", name, $4, $2 }' "$1" | tr _ ' '
+}
+
+# Writes the distribution of milliseconds, which are sorted, in the text format of HdrHistogram.
+write_hgrm() { # FILE.ms FILE.hgrm
+    awk '{ value[NR] = $1; sum += $1; squares += $1 * $1 } END {
+        print "       Value     Percentile TotalCount 1/(1-Percentile)\n"
+        if (NR) printf "%12.3f %2.12f %10d %14.2f\n", value[1], 0, 1, 1
+        for (at = 1; at <= NR; at++) {
+            if (at < NR && value[at + 1] == value[at]) continue
+            printf "%12.3f %2.12f %10d", value[at], at / NR, at
+            if (at < NR) printf " %14.2f", NR / (NR - at)
+            print ""
+        }
+        mean = NR ? sum / NR : 0
+        variance = NR ? squares / NR - mean * mean : 0
+        printf "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean, sqrt(variance > 0 ? variance : 0)
+        printf "#[Max     = %12.3f, Total count    = %12d]\n", value[NR], NR }' "$1" >"$2"
+}
+
+# From now on writes each second what memory both processes have resident, until stop_watching or until one is gone.
+watch_memory() { # FILE.tsv
+    echo '# seconds media_kib signaling_kib' >"$1"
+    sample_memory "$media_pid" "$signaling_pid" >>"$1" &
+    watcher_pid=$!
+}
+
+sample_memory() { # PID...
+    local begun=${EPOCHREALTIME//[.,]/} line pid kib
+    while :; do
+        line=$(((${EPOCHREALTIME//[.,]/} - begun) / 1000))
+        line=$((line / 1000)).$(printf %03d $((line % 1000)))
+        for pid in "$@"; do
+            kib=$(awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
+            [ -n "$kib" ] || return 0
+            line+=" $kib"
+        done
+        echo "$line"
+        sleep 1
+    done
+}
+
+stop_watching() {
+    [ -n "${watcher_pid:-}" ] || return 0
+    kill "$watcher_pid" 2>/dev/null || true
+    wait "$watcher_pid" 2>/dev/null || true
+    watcher_pid=
+}
+
+# Draws what watch_memory wrote; a file's name is in the legend where there are several.
+plot_memory() { # FILE.svg FILE.tsv...
+    local svg=$1 file name curves=''
+    shift
+    for file in "$@"; do
+        [ -s "$file" ] || continue
+        name=''
+        [ $# = 1 ] || { name=${file##*/} && name="${name%%.*}: "; }
+        curves+="${curves:+, }'$file' using 1:(\$2 / 1024) with lines title '${name}media'"
+        curves+=", '$file' using 1:(\$3 / 1024) with lines title '${name}signaling'"
+    done
+    [ -z "$curves" ] || plot "$svg" "set key above; set xlabel 's'; set ylabel 'MiB resident'; set yrange [0:*]; plot $curves"
+}

@@ -20,12 +20,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use hdrhistogram::Histogram;
 use holdfast_control::Stage;
 use holdfast_load::audit::{Auditor, LOOK_INTERVAL, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::LegKey;
 use holdfast_load::srtp::SUITE;
+use holdfast_load::stats;
 use holdfast_load::verify::{CallTruth, LegTruth};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -89,6 +91,9 @@ struct Arguments {
     /// Folder of the published recordings: each of them is compared with what was sent.
     #[arg(long)]
     verify: Option<PathBuf>,
+    /// Write the distribution of the time from a packet's arrival until it is durable here (.hgrm).
+    #[arg(long, requires = "control")]
+    hgrm: Option<PathBuf>,
     /// Kills the process as soon as the last packet has left, in the middle of all calls.
     #[arg(long, conflicts_with = "sipp_log")]
     kill: bool,
@@ -228,6 +233,9 @@ fn load_engine(arguments: &Arguments, control: &Path) -> Result<bool, Box<dyn Er
         let at = |quantile| f64::from(value_at(values, quantile)) / 1_000.0;
         let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
         eprintln!("{stage:?}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
+    }
+    if let Some(path) = &arguments.hgrm {
+        fs::write(path, stats::hgrm(&histogram(&latencies[&Stage::Durable])))?;
     }
     let ending = Instant::now();
     engine.end(|published| eprintln!("published {published} of {calls}"))?;
@@ -380,6 +388,15 @@ fn load_server(arguments: &Arguments, log: &Path) -> Result<bool, Box<dyn Error>
         && audit.recordings == u64::from(calls)
         && audit.packets_right == sent.packets
         && audit.is_perfect())
+}
+
+/// The same as a histogram of microseconds.
+fn histogram(values: &BTreeMap<u32, u64>) -> Histogram<u64> {
+    let mut histogram = stats::microseconds();
+    for (&value, &count) in values {
+        histogram.saturating_record_n(value.into(), count);
+    }
+    histogram
 }
 
 /// The value that this part of all values does not exceed.
