@@ -77,7 +77,7 @@ pub(crate) struct CallsArgs {
     #[arg(long, requires = "recordings")]
     pub(crate) verify: bool,
     /// The recorder is killed meanwhile: its BYEs may fail, and of the recordings every packet is
-    /// counted and nothing else looked at.
+    /// counted, files and metadata are checked, and nothing else is looked at.
     #[arg(long, requires = "verify")]
     pub(crate) survivors: bool,
     /// Before its BYE each call has a re-INVITE and an UPDATE accepted, and the BYE may not fail either.

@@ -100,6 +100,8 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         twice,
         undecryptable,
         wrong,
+        altered,
+        misdescribed,
         problem_count,
         ..
     } = found;
@@ -109,7 +111,7 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         "calls={calls} failed={failed} dialogs_proved={proved} packets_sent={sent} \
          send_failures={send_failures} recordings={recordings} packets_right={right} lost={lost} lost_max={lost_max} \
          unmarked={unmarked} twice={twice} wrong={wrong} \
-         undecryptable={undecryptable} problems={problem_count} \
+         undecryptable={undecryptable} altered={altered} misdescribed={misdescribed} problems={problem_count} \
          send_late_max_ms={:.3}",
         stats::milliseconds(&report.lateness_us, 1.0),
     );
@@ -118,7 +120,7 @@ fn survivors(args: &CallsArgs, folder: &Path, report: &RunReport) -> Outcome {
         && send_failures == 0
         && recordings == u64::from(calls)
         && lost_max <= args.lost_max
-        && unmarked + twice + wrong + undecryptable == 0)
+        && unmarked + twice + wrong + undecryptable + altered + misdescribed == 0)
 }
 
 fn check(folder: &Path, report: &RunReport, timeout: u64) -> Result<Audit, Box<dyn Error>> {

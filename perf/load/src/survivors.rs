@@ -2,7 +2,7 @@
 //!
 //! How such a recording ended says nothing, so it is not looked at. Every packet is: it is there sample
 //! for sample, or it is lost; one that is lost is in a gap that the manifest gives to an outage, or it
-//! is lost without a word.
+//! is lost without a word. Files and metadata have to be what they are in any recording.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use holdfast_manifest::{GapCause, Stream};
 
 use crate::limits;
-use crate::verify::{CallTruth, LegTruth, Library, Published, check_channel};
+use crate::verify::{
+    CallTruth, LegTruth, Library, Published, check_channel, check_evidence, check_metadata,
+};
 use crate::wav::Wav;
 
 /// What became of the packets of a run.
@@ -33,6 +35,10 @@ pub struct Survivors {
     pub undecryptable: u64,
     /// Packets with other samples in their place, and sound where none may be.
     pub wrong: u64,
+    /// Files that are not what the manifest says of them.
+    pub altered: u64,
+    /// Recordings whose metadata is not what was given.
+    pub misdescribed: u64,
     /// All that is not as it should be, in words; the first few.
     pub problems: Vec<String>,
     /// How many there are in all.
@@ -48,6 +54,18 @@ impl Survivors {
     }
 
     fn add(&mut self, published: &Published, truth: &CallTruth) {
+        let mut problems = Vec::new();
+        check_evidence(published, &mut problems);
+        self.altered += problems.len() as u64;
+        let altered = problems.len();
+        if let Some(metadata) = &truth.metadata {
+            check_metadata(published, metadata, &mut problems);
+        }
+        self.misdescribed += u64::from(problems.len() > altered);
+        let (recording, call_id) = (published.name(), &truth.call_id);
+        for problem in problems {
+            self.complain(format!("recording {recording} of {call_id}: {problem}"));
+        }
         let path = published.folder.join(holdfast_manifest::AUDIO_FILE);
         let wav = match Wav::open(&path) {
             Ok(wav) => wav,

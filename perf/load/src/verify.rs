@@ -12,5 +12,7 @@ mod recording;
 
 pub use channel::{ChannelVerdict, check_channel, find};
 pub use library::{Library, Published};
+pub(crate) use metadata::check_metadata;
 pub use metadata::{MetadataTruth, Speaker};
+pub(crate) use recording::check_evidence;
 pub use recording::{CallTruth, LegTruth, RecordingVerdict, check_recording};

@@ -10,6 +10,7 @@ use holdfast_load::audit::{Audit, Auditor, audit};
 use holdfast_load::invite::Codec;
 use holdfast_load::media::{Impairment, PortRange};
 use holdfast_load::run::{RunPlan, RunReport, run};
+use holdfast_load::survivors::{Survivors, check_survivors};
 use holdfast_load::uac::Transport;
 use holdfast_load::verify::{CallTruth, Library, Published};
 use holdfast_manifest::{Call, FILE_NAME, Manifest};
@@ -236,6 +237,41 @@ fn each_change_of_a_published_recording_is_told() {
         let _ = fs::remove_file(published.folder.join("other.txt"));
     }
     assert_eq!(look().problems, [""; 0], "as it was recorded, again");
+}
+
+#[test]
+fn what_survives_is_held_against_manifest_and_metadata_too() {
+    let (folder, report, _) = recorded(
+        24_600,
+        Transport::Udp,
+        Flaws::default(),
+        Impairment::default(),
+    );
+    let look = || {
+        let patience = Duration::from_millis(300);
+        check_survivors(folder.path(), &report.truths, patience, |_| {}).unwrap()
+    };
+    let whole = Survivors {
+        recordings: 4,
+        right: 400,
+        ..Survivors::default()
+    };
+    assert_eq!(look(), whole);
+    let mut library = Library::new(folder.path());
+    library.refresh().unwrap();
+    let published = &library.recordings(&report.truths[1].call_id)[0];
+    fs::write(published.folder.join(DOCUMENT), "other").unwrap();
+    let found = look();
+    assert_eq!((found.altered, found.misdescribed), (1, 1), "{found:?}");
+    let published = &library.recordings(&report.truths[0].call_id)[0];
+    of_both(
+        published,
+        |call| &mut call.participants,
+        |one| &mut one.names,
+    );
+    let found = look();
+    assert_eq!((found.altered, found.misdescribed), (1, 2), "{found:?}");
+    assert_eq!((found.right, found.lost, found.wrong), (400, 0, 0));
 }
 
 /// What is said of a change, and the change.

@@ -54,7 +54,7 @@ impl MetadataTruth {
 
 /// Compares ids, names, who was in which session and sent which stream, what each channel holds, and
 /// the document itself.
-pub(super) fn check_metadata(
+pub(crate) fn check_metadata(
     published: &Published,
     truth: &MetadataTruth,
     problems: &mut Vec<String>,

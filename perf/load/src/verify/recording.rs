@@ -114,7 +114,7 @@ fn check_manifest(published: &Published, truth: &CallTruth, problems: &mut Vec<S
 
 /// Every file is there with the SHA-256 of the manifest, and none that it does not name: here nobody
 /// but the recorder puts any there.
-fn check_evidence(published: &Published, problems: &mut Vec<String>) {
+pub(crate) fn check_evidence(published: &Published, problems: &mut Vec<String>) {
     match check_files(&published.folder, &published.manifest) {
         Ok(findings) => {
             let faults = findings
