@@ -82,6 +82,12 @@ impl Machine {
         Some(text.trim().to_owned())
     }
 
+    /// Where a symbolic link points.
+    fn link(&self, path: &str) -> Option<String> {
+        let target = std::fs::read_link(self.root.join(path)).ok()?;
+        target.into_os_string().into_string().ok()
+    }
+
     /// Names in a folder, in order.
     fn list(&self, path: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.join(path));

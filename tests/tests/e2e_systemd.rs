@@ -235,6 +235,10 @@ fn a_new_operator_finds_verifies_and_exports_a_call_of_the_installed_services() 
         let is_told = finding["level"] == "good" || finding["remedy"].is_string();
         assert!(is_told, "{finding}");
     }
+    assert!(
+        found.to_string().contains("of the running engine"),
+        "{found}"
+    );
     let status = machine.holdfast(&["status"]);
     assert!(status.contains("ready"), "{status}");
 

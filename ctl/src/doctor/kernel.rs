@@ -1,5 +1,7 @@
 //! The kernel, what it permits, and the clock.
 
+use std::path::Path;
+
 use holdfast_settings::{IngestKind, Settings};
 
 use super::{Finding, Machine};
@@ -7,7 +9,8 @@ use super::{Finding, Machine};
 pub(super) fn look(machine: &Machine, settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![kernel(machine), io_uring(machine)];
     findings.extend(seccomp(machine));
-    let process = engine(machine).unwrap_or_else(|| "self".to_owned());
+    let process =
+        engine(machine, &settings.node.control_socket).unwrap_or_else(|| "self".to_owned());
     findings.push(capabilities(machine, settings, &process));
     findings.extend(limits(machine, settings, &process));
     findings.push(clock_source(machine));
@@ -62,12 +65,28 @@ fn seccomp(machine: &Machine) -> Option<Finding> {
     })
 }
 
-/// The process id of a running engine.
-fn engine(machine: &Machine) -> Option<String> {
+/// The process id of the running engine: of those that are called so, the one that has the control
+/// socket of the settings. Whose descriptors may not be looked at is taken for it.
+fn engine(machine: &Machine, control_socket: &Path) -> Option<String> {
+    let sockets = machine.read("proc/net/unix").unwrap_or_default();
+    let held: Vec<String> = sockets
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(6);
+            let (inode, path) = (fields.next()?, fields.next()?);
+            (Path::new(path) == control_socket).then(|| format!("socket:[{inode}]"))
+        })
+        .collect();
     let is_id = |name: &String| name.bytes().all(|octet| octet.is_ascii_digit());
     let mut processes = machine.list("proc").into_iter().filter(is_id);
-    processes
-        .find(|id| machine.read(&format!("proc/{id}/comm")).as_deref() == Some("holdfast-media"))
+    processes.find(|id| {
+        let descriptors = machine.list(&format!("proc/{id}/fd"));
+        let mut links = descriptors
+            .iter()
+            .filter_map(|number| machine.link(&format!("proc/{id}/fd/{number}")));
+        machine.read(&format!("proc/{id}/comm")).as_deref() == Some("holdfast-media")
+            && (descriptors.is_empty() || links.any(|link| held.contains(&link)))
+    })
 }
 
 fn whose(process: &str) -> &'static str {
@@ -277,6 +296,30 @@ mod tests {
             found.iter().all(|(_, level)| *level == Level::Good),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn the_engine_is_the_one_that_has_the_control_socket() {
+        let sockets = "Num RefCount Protocol Flags Type St Inode Path\n\
+                       0: 00000002 00000000 00010000 0001 01 111 /run/other/control.sock\n\
+                       0: 00000002 00000000 00010000 0001 01 222 /run/holdfast/control.sock\n\
+                       0: 00000003 00000000 00000000 0001 03 333\n";
+        let (dir, machine) = machine(&[
+            ("proc/net/unix", sockets),
+            ("proc/41/comm", "holdfast-media\n"),
+            ("proc/42/comm", "holdfast-media\n"),
+            ("proc/43/comm", "holdfast-signal\n"),
+        ]);
+        for (process, inode) in [(41, 111), (42, 222), (43, 222)] {
+            let descriptors = dir.path().join(format!("proc/{process}/fd"));
+            std::fs::create_dir(&descriptors).unwrap();
+            let socket = format!("socket:[{inode}]");
+            std::os::unix::fs::symlink(socket, descriptors.join("7")).unwrap();
+        }
+        let engine = |path: &str| engine(&machine, Path::new(path));
+        assert_eq!(engine("/run/holdfast/control.sock").as_deref(), Some("42"));
+        assert_eq!(engine("/run/other/control.sock").as_deref(), Some("41"));
+        assert_eq!(engine("/run/third/control.sock"), None);
     }
 
     #[test]
