@@ -36,6 +36,8 @@ pub struct TrackReport {
     pub dropped: u64,
     /// Packets that did not come, or not in time, of which a later one brought the audio.
     pub recovered: u64,
+    /// Samples that are not rendered because their packets claim to sound beyond the next one.
+    pub overlapped_samples: u64,
     /// Packets that came after a later one.
     pub late: u64,
     /// Packets that came again.
@@ -105,6 +107,7 @@ impl TrackReport {
             lost: list.lost,
             dropped: list.dropped,
             recovered: totals.recovered,
+            overlapped_samples: totals.overlapped,
             unplaced: totals.unplaced,
             gaps_omitted: list.omitted,
             aligned: fate.alignment.map(Alignment::described),
@@ -162,7 +165,7 @@ impl TrackReport {
         let overlaps: u64 = timeline.runs.iter().map(|run| run.overlaps).sum();
         for (flag, raised) in [
             ("simultaneous_sources", self.hidden_samples > 0),
-            ("timestamp_overlap", overlaps > 0),
+            ("timestamp_overlap", overlaps > 0 || totals.overlapped > 0),
             ("packets_dropped", self.dropped > 0),
             ("unknown_payload_type", totals.unknown_type > 0),
             ("sources_limit", timeline.sources.len() >= SOURCES_MAX),
@@ -188,6 +191,7 @@ impl TrackReport {
         stream.lost = self.lost;
         stream.dropped = self.dropped;
         stream.recovered = self.recovered;
+        stream.overlapped_ms = self.overlapped_samples.div_ceil(8);
         stream.late = self.late;
         stream.duplicate = self.duplicate.saturating_add(counters.duplicates);
         stream.unplaced = self.unplaced;

@@ -2,7 +2,9 @@
 //!
 //! The first packet of a run is where it arrived, all others are where their timestamps say, as
 //! long as those can be believed (RFC 3550 §5.1: the timestamp places audio, arrival does not).
-//! Nothing is resampled, moved or concealed: what is missing stays a gap with a cause.
+//! Nothing is resampled, moved or concealed: what is missing stays a gap with a cause. What sounds longer
+//! than until the next packet is put before it all the same, as far as that takes little (see [`run`]);
+//! what is cut is counted.
 //!
 //! ```text
 //!   record ─▶ sequence number ─▶ in order, timestamp plausible ─▶ place
@@ -14,7 +16,8 @@
 //!
 //! The machine is a function of the records: reading a track twice places everything twice at the
 //! same spot. Positions are samples at 8 kHz from the start of the recording; they never run more
-//! than a few seconds ahead of the arrival, so that no timestamp can make a recording long.
+//! than a few seconds ahead of the arrival, so that no timestamp can make a recording long, nor can what
+//! a packet claims of its length.
 
 mod content;
 pub(crate) mod gaps;
@@ -95,6 +98,8 @@ pub(crate) struct Totals {
     pub(crate) unknown_type: u64,
     /// Packets of which a later one brought the audio.
     pub(crate) recovered: u64,
+    /// Samples that are not rendered because their packets claim to sound beyond the next one.
+    pub(crate) overlapped: u64,
 }
 
 impl Totals {
@@ -403,6 +408,7 @@ impl Timeline {
             events: None,
             event_clock: clock,
             audio_type: None,
+            law: None,
             resumed: false,
             first_seen: record.arrival,
             last_seen: record.arrival,
@@ -411,7 +417,7 @@ impl Timeline {
             delays: Vec::new(),
         });
         self.hear(index, record.source);
-        self.begin_run(index, begin, &item, item.arrived_at);
+        self.begin_run(index, begin, &item, (item.arrived_at, 0));
         self.take_early_reports(index);
         self.place(index, &item, sink);
     }
@@ -437,7 +443,8 @@ impl Timeline {
         }
     }
 
-    fn begin_run(&mut self, index: usize, begin: Begin, item: &Item<'_>, at: i64) {
+    /// Begins a run at a place that is so far behind where it belongs.
+    fn begin_run(&mut self, index: usize, begin: Begin, item: &Item<'_>, (at, pushed): (i64, i64)) {
         let source = &mut self.sources[index];
         let mark = match begin {
             Begin::First | Begin::ClockChange => None,
@@ -453,7 +460,8 @@ impl Timeline {
         if let Some(mark) = mark {
             self.marks.add(at, mark);
         }
-        let mut run = Run::new(index, begin, item.clock, item.seq, item.ts, at);
+        let first = (item.seq, item.ts);
+        let mut run = Run::new(index, begin, item.clock, first, at, pushed);
         if matches!(begin, Begin::Reanchor { .. } | Begin::ClockChange) {
             let before = self.runs[source.run].last_seq;
             run.missing_before = item.seq.since(before).saturating_sub(1);

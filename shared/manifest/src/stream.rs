@@ -51,6 +51,10 @@ pub struct Stream {
     /// that are lost.
     #[serde(default)]
     pub recovered: u64,
+    /// Audio that is not heard, in milliseconds: of packets that claim to sound longer than until the next
+    /// one, by its timestamp as by its arrival.
+    #[serde(default)]
+    pub overlapped_ms: u64,
     /// Packets that came after one with a higher sequence number.
     pub late: u64,
     /// Packets that came again.
@@ -116,6 +120,7 @@ impl Stream {
             bytes: 0,
             lost: 0,
             recovered: 0,
+            overlapped_ms: 0,
             late: 0,
             duplicate: 0,
             unplaced: 0,

@@ -137,6 +137,7 @@ fn stream() -> Stream {
         max: 2.25,
     };
     stream.recovered = 2;
+    stream.overlapped_ms = 3;
     stream.aligned = Some(Aligned {
         by: SharedClock::Cname,
         shift_ms: -300,

@@ -4,7 +4,7 @@ use holdfast_rtp::{ClockRate, Codec, CodecKind, PayloadType, Redundancy, RtpPack
 
 use super::run::Length;
 use super::source::{Item, Sound};
-use super::{Placement, RATE, Sink, Timeline};
+use super::{RATE, Sink, Timeline};
 
 /// What a packet says.
 pub(super) struct Content<'a> {
@@ -86,18 +86,13 @@ impl Timeline {
             let Some(seq) = run.missing_at(ts, samples) else {
                 continue;
             };
-            let latest = item.arrived_at;
-            let Some(at) = run.fill(seq, ts, Some(length), latest, &mut self.room) else {
+            let until = run.audio_end;
+            let Some(placed) = run.fill(seq, ts, Some(length), until, &mut self.room) else {
                 continue;
             };
             self.totals.recovered += 1;
             self.totals.count_law(law);
-            sink(Placement {
-                run: run_index,
-                at,
-                law,
-                payload: block.payload,
-            });
+            self.hand_on(run_index, law, &placed, block.payload, sink);
         }
     }
 }

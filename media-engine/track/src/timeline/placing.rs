@@ -3,10 +3,11 @@
 use holdfast_manifest::MarkKind;
 use holdfast_rtp::EventReceiver;
 
-use super::run::{Begin, Run};
+use super::run::{Begin, PUSH_MAX, Placed, ROUNDING_MAX, Run};
 use super::source::{Item, Pending, PendingKind, Sound, Source};
-use super::{Placement, RATE, SKEW_MAX, Sink, Span, Timeline};
+use super::{Law, Placement, RATE, SKEW_MAX, Sink, Span, Timeline};
 use crate::limits::{GAPS_MAX, RUNS_MAX};
+use crate::wav::SampleFormat;
 
 impl Timeline {
     /// A packet with a higher number than any before of its source.
@@ -102,6 +103,7 @@ impl Timeline {
                     ahead: pending.ahead,
                 },
                 &first.item(),
+                sink,
             );
         }
         for held in &pending.items {
@@ -110,7 +112,7 @@ impl Timeline {
     }
 
     fn reanchor(&mut self, index: usize, ahead: i64, item: &Item<'_>, sink: &mut Sink<'_>) {
-        self.begin_behind(index, Begin::Reanchor { ahead }, item);
+        self.begin_behind(index, Begin::Reanchor { ahead }, item, sink);
         self.accept(index, item, sink);
     }
 
@@ -118,22 +120,31 @@ impl Timeline {
     fn change_clock(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
         let end = self.runs[self.sources[index].run].audio_end;
         let is_near = item.arrived_at.saturating_sub(end).abs() <= RESUME_SKEW_MAX;
-        let at = if is_near {
-            end
-        } else {
-            item.arrived_at.max(end)
-        };
-        if self.runs.len() < RUNS_MAX {
-            self.begin_run(index, Begin::ClockChange, item, at);
-        }
+        let due = if is_near { end } else { item.arrived_at };
+        self.begin_at(index, Begin::ClockChange, item, due, sink);
         self.accept(index, item, sink);
     }
 
     /// Begins a run by arrival, but never inside the audio of the run before.
-    fn begin_behind(&mut self, index: usize, begin: Begin, item: &Item<'_>) {
+    fn begin_behind(&mut self, index: usize, begin: Begin, item: &Item<'_>, sink: &mut Sink<'_>) {
+        self.begin_at(index, begin, item, item.arrived_at, sink);
+    }
+
+    /// Begins a run there, or where the run before ends; that is cut where it claims too much.
+    fn begin_at(
+        &mut self,
+        index: usize,
+        begin: Begin,
+        item: &Item<'_>,
+        due: i64,
+        sink: &mut Sink<'_>,
+    ) {
         if self.runs.len() < RUNS_MAX {
-            let end = self.runs[self.sources[index].run].audio_end;
-            self.begin_run(index, begin, item, item.arrived_at.max(end));
+            let run = self.sources[index].run;
+            let (at, pushed) = self.runs[run].next_from(due);
+            let cut = self.runs[run].cut(at);
+            self.silence(index, run, cut, sink);
+            self.begin_run(index, begin, item, (at, pushed));
         }
     }
 
@@ -145,7 +156,8 @@ impl Timeline {
             .as_ref()
             .map(|held| held.item())
             .filter(|held| held.seq < item.seq);
-        self.begin_behind(index, Begin::Restart, suspect.as_ref().unwrap_or(item));
+        let first = suspect.as_ref().unwrap_or(item);
+        self.begin_behind(index, Begin::Restart, first, sink);
         if let Some(suspect) = suspect {
             self.accept(index, &suspect, sink);
         }
@@ -175,46 +187,97 @@ impl Timeline {
     pub(super) fn place(&mut self, index: usize, item: &Item<'_>, sink: &mut Sink<'_>) {
         let source = &mut self.sources[index];
         let run_index = run_of(&self.runs, source, index, item);
-        let run = &mut self.runs[run_index];
         let length = item.sound.length();
-        let latest = item.arrived_at.saturating_add(2 * SKEW_MAX);
+        let run = &mut self.runs[run_index];
         let is_next = run_index == source.run && item.seq > run.last_seq;
-        let at = if is_next {
+        let placed = if is_next {
             run.ends_quiet = item.sound == Sound::Quiet;
             // All packets of a telephone-event bear the time of its start.
             let ts = item.sound.keeps_time().then_some(item.ts);
-            Some(run.advance(item.seq, ts, length, latest, &mut self.room))
+            Some(run.advance(item.seq, ts, length, item.arrived_at, &mut self.room))
         } else {
-            let is_behind = item.seq > run.last_seq;
-            let at = run.fill(item.seq, item.ts, length, latest, &mut self.room);
-            if is_behind && at.is_some() {
-                // It was missing between this run and the next one of its source.
-                let next = self.runs.iter_mut().skip(run_index + 1);
-                if let Some(next) = next.into_iter().find(|run| run.source == index) {
-                    next.missing_before = next.missing_before.saturating_sub(1);
-                }
-            }
-            at
+            self.fill(index, run_index, item)
         };
-        let Some(at) = at else {
+        let Some(placed) = placed else {
             self.totals.unplaced += 1;
             return;
         };
+        self.silence(index, run_index, placed.cut, sink);
         match item.sound {
             Sound::Audio(Some(law), _) => {
-                sink(Placement {
-                    run: run_index,
-                    at,
-                    law,
-                    payload: item.payload,
-                });
+                self.sources[index].law = Some(law);
+                self.hand_on(run_index, law, &placed, item.payload, sink);
             }
-            Sound::Audio(None, _) => self.note_unrendered(run_index, at),
+            Sound::Audio(None, _) => {
+                self.sources[index].law = None;
+                self.note_unrendered(&placed);
+            }
             Sound::Event { clock, marker } => self.take_event(index, clock, marker, item),
             Sound::Quiet | Sound::Nothing => {}
         }
         if is_next && matches!(item.sound, Sound::Audio(..)) {
-            self.follow_audio(index, at, item);
+            self.follow_audio(index, placed.at, item);
+        }
+    }
+
+    /// Puts a packet that comes late into what it left open.
+    fn fill(&mut self, index: usize, run_index: usize, item: &Item<'_>) -> Option<Placed> {
+        let (before, after) = self.runs.split_at_mut(run_index + 1);
+        let run = before.last_mut()?;
+        let next = after.iter_mut().find(|run| run.source == index);
+        let until = next.as_ref().map_or(i64::MAX, |next| next.from);
+        let until = until.saturating_add(PUSH_MAX);
+        let is_behind = item.seq > run.last_seq;
+        let length = item.sound.length();
+        let placed = run.fill(item.seq, item.ts, length, until, &mut self.room)?;
+        if let (Some(next), true) = (next, is_behind) {
+            // It was missing between this run and the next one of its source.
+            next.missing_before = next.missing_before.saturating_sub(1);
+        }
+        Some(placed)
+    }
+
+    /// Hands on as much of a packet as is heard.
+    pub(super) fn hand_on(
+        &mut self,
+        run: usize,
+        law: Law,
+        placed: &Placed,
+        payload: &[u8],
+        sink: &mut Sink<'_>,
+    ) {
+        let heard = usize::try_from(placed.samples).unwrap_or(0);
+        let (heard, cut) = payload.split_at(heard.min(payload.len()));
+        self.totals.overlapped += cut.len() as u64;
+        sink(Placement {
+            run,
+            at: placed.at,
+            law,
+            payload: heard,
+        });
+    }
+
+    /// Takes back audio that its sender's next timestamp contradicts.
+    fn silence(&mut self, index: usize, run: usize, cut: Span, sink: &mut Sink<'_>) {
+        let Some(law) = self.sources[index].law else {
+            let last = self.unrendered.last_mut().map(|(last, _)| last);
+            if let Some(last) = last.filter(|last| last.to == cut.to) {
+                last.to = cut.from.max(last.from);
+            }
+            return;
+        };
+        self.totals.overlapped += cut.len().unsigned_abs();
+        let mut left = usize::try_from(cut.len()).unwrap_or(0);
+        while left > 0 {
+            let payload = &law.silence()[..left.min(SILENCE_SAMPLES)];
+            let at = cut.to.saturating_sub_unsigned(left as u64);
+            sink(Placement {
+                run,
+                at,
+                law,
+                payload,
+            });
+            left -= payload.len();
         }
     }
 
@@ -231,14 +294,14 @@ impl Timeline {
         }
     }
 
-    fn note_unrendered(&mut self, run: usize, at: i64) {
+    fn note_unrendered(&mut self, placed: &Placed) {
         let span = Span {
-            from: at,
-            to: self.runs[run].audio_end.max(at),
+            from: placed.at,
+            to: placed.end(),
         };
         if let Some((last, packets)) = self.unrendered.last_mut()
             && span.from >= last.from
-            && span.from <= last.to
+            && span.from <= last.to.saturating_add(ROUNDING_MAX)
         {
             last.to = last.to.max(span.to);
             *packets += 1;
@@ -265,3 +328,20 @@ fn run_of(runs: &[Run], source: &Source, index: usize, item: &Item<'_>) -> usize
 
 /// The same after a pause, in which senders often stop their clock: 200 ms.
 const RESUME_SKEW_MAX: i64 = RATE / 5;
+
+/// What is taken back is silenced by so many samples at once: the longest packet that is usual.
+const SILENCE_SAMPLES: usize = 960;
+
+static SILENCES: [[u8; SILENCE_SAMPLES]; 2] = [
+    [SampleFormat::MuLaw.silence(); SILENCE_SAMPLES],
+    [SampleFormat::ALaw.silence(); SILENCE_SAMPLES],
+];
+
+impl Law {
+    const fn silence(self) -> &'static [u8] {
+        match self {
+            Self::Mu => &SILENCES[0],
+            Self::A => &SILENCES[1],
+        }
+    }
+}

@@ -5,11 +5,17 @@
 //!   |#######|....|####|..........|##########|
 //!           hole      hole           hole: between two sequence numbers that were heard
 //! ```
+//!
+//! A packet whose timestamp falls into the audio of the one before is put behind it, so that nothing is
+//! lost; silence that follows makes up for that. But never more than [`PUSH_MAX`] behind where its
+//! timestamp and its arrival put it: beyond that the audio before it is cut there. A sender that got so
+//! far claims more than it sends. From then on its packets sound as long as its timestamps step, until
+//! that leaves a silence between two of them.
 
 use holdfast_rtp::{ClockRate, ExtSeq, ExtTimestamp};
 
 use super::spans::Spans;
-use super::{RATE, Span};
+use super::{RATE, SKEW_MAX, Span};
 
 /// Why a run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,24 @@ pub(crate) enum Length {
     Unknown,
 }
 
+/// Where a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// Its first sample.
+    pub(crate) at: i64,
+    /// As much of it as is heard, in samples.
+    pub(crate) samples: i64,
+    /// Audio before it that is not to be heard.
+    pub(crate) cut: Span,
+}
+
+impl Placed {
+    /// Where it ends.
+    pub(crate) const fn end(&self) -> i64 {
+        self.at.saturating_add(self.samples)
+    }
+}
+
 /// A stretch of one source with one anchor.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -88,26 +112,30 @@ pub(crate) struct Run {
     pub(crate) holes: Vec<Hole>,
     /// Holes beyond the limit.
     pub(crate) holes_omitted: u64,
-    /// Packets whose timestamp fell into audio that was there; they were put behind it.
+    /// Packets whose timestamp fell into audio that was there.
     pub(crate) overlaps: u64,
     /// Samples of its last packet whose length is known; 0 before there is one.
     pub(crate) packet_samples: i64,
     clock: ClockRate,
     anchor_ts: ExtTimestamp,
     anchor_at: i64,
+    /// How far its packets are now put behind where their timestamps alone say.
+    pushed: i64,
+    /// Samples from packet to packet, of a sender that claims more than it sends.
+    pace: Option<i64>,
     /// Where the packet is that came first.
     begun_at: i64,
 }
 
 impl Run {
-    /// Begins with a packet that is to be at `at`.
+    /// Begins with a packet that is to be at `at`, which is so far behind where it belongs.
     pub(crate) fn new(
         source: usize,
         begin: Begin,
         clock: ClockRate,
-        seq: ExtSeq,
-        ts: ExtTimestamp,
+        (seq, ts): (ExtSeq, ExtTimestamp),
         at: i64,
+        pushed: i64,
     ) -> Self {
         Self {
             source,
@@ -127,6 +155,8 @@ impl Run {
             clock,
             anchor_ts: ts,
             anchor_at: at,
+            pushed,
+            pace: None,
             begun_at: at,
         }
     }
@@ -149,30 +179,75 @@ impl Run {
         self.anchor_at.saturating_add(samples)
     }
 
-    /// Takes the next packet in order; the answer is where it is. Without a timestamp it is where
-    /// the audio before it ends. `latest` is where it may be at most by its arrival, and `room` how
-    /// many holes may still be kept.
+    /// Where the run after this one begins, if its first packet arrived at `arrived_at`, and how far that
+    /// is behind where it belongs: never in the audio of this one, but for what it claims too much.
+    pub(crate) fn next_from(&self, arrived_at: i64) -> (i64, i64) {
+        let due = arrived_at.max(self.last_at.saturating_sub(self.pushed));
+        let latest = due.saturating_add(PUSH_MAX);
+        let at = arrived_at.max(self.audio_end).min(latest);
+        let at = at.max(self.last_at);
+        (at, at.saturating_sub(due).max(0))
+    }
+
+    /// Ends its audio there; the answer is what is not to be heard.
+    pub(crate) fn cut(&mut self, at: i64) -> Span {
+        let cut = Span {
+            from: at.min(self.audio_end),
+            to: self.audio_end,
+        };
+        if !cut.is_empty() {
+            self.spans.cut(cut.from);
+            self.audio_end = cut.from;
+        }
+        cut
+    }
+
+    /// Takes the next packet in order. Without a timestamp it is where the audio before it ends. `room` is
+    /// how many holes may still be kept.
     pub(crate) fn advance(
         &mut self,
         seq: ExtSeq,
         ts: Option<ExtTimestamp>,
         length: Option<Length>,
-        latest: i64,
+        arrived_at: i64,
         room: &mut usize,
-    ) -> i64 {
-        let mut at = ts.map_or(self.audio_end, |ts| self.position(ts));
+    ) -> Placed {
+        let stamped = ts.map_or(self.audio_end, |ts| self.position(ts));
         let missing = seq.since(self.last_seq).saturating_sub(1);
-        if let Some(Length::Exact(1..)) = length
-            && at < self.audio_end
-        {
-            self.overlaps += 1;
-            at = self.move_anchor(at, self.audio_end);
-        } else if at > latest.max(self.audio_end) {
+        let mut cut = Span {
+            from: self.audio_end,
+            to: self.audio_end,
+        };
+        let mut at = stamped;
+        if stamped > self.audio_end.max(arrived_at.saturating_add(AHEAD_MAX)) {
             // A timestamp that nothing confirms: the audio goes on where it is.
             self.overlaps += 1;
-            at = self.move_anchor(at, self.audio_end);
+            let due = arrived_at.max(self.last_at.saturating_sub(self.pushed));
+            at = self.audio_end.min(due.saturating_add(PUSH_MAX));
+            at = at.max(self.last_at);
+            self.move_anchor(stamped, at);
+            self.pushed = at.saturating_sub(due).max(0);
+            cut = self.cut(at);
+        } else if let Some(Length::Exact(1..)) = length {
+            let before = self.last_at.saturating_sub(self.pushed);
+            let own = stamped.saturating_sub(self.pushed);
+            let due = own.max(arrived_at);
+            at = if stamped < self.audio_end {
+                self.audio_end
+            } else {
+                stamped.min(due.max(self.audio_end))
+            };
+            at = at.min(due.saturating_add(PUSH_MAX)).max(self.last_at);
+            self.overlaps += u64::from(stamped < self.audio_end || at < self.audio_end);
+            if at < self.audio_end {
+                cut = self.cut_too_long(at, own.saturating_sub(before), missing);
+            } else if missing == 0 && at > self.audio_end.saturating_add(ROUNDING_MAX) {
+                self.pace = None;
+            }
+            self.move_anchor(stamped, at);
+            self.pushed = at.saturating_sub(own);
         }
-        let joins = self.unknown_goes_on(at, length, missing);
+        let joins = self.unknown_goes_on(at, length, missing) || self.is_rounded(at, missing);
         let span = Span {
             from: self.audio_end.min(at),
             to: at,
@@ -187,51 +262,67 @@ impl Run {
             self.keep_hole(self.holes.len(), hole, room);
         }
         self.last_seq = seq;
+        let samples = match length {
+            Some(Length::Exact(samples)) => samples.min(self.pace.unwrap_or(samples)),
+            Some(Length::Unknown) => UNKNOWN_SAMPLES,
+            None => 0,
+        };
+        let placed = Placed { at, samples, cut };
         if let Some(length) = length {
             self.last_at = at;
-            let samples = match length {
-                Length::Exact(samples) => samples,
-                Length::Unknown => UNKNOWN_SAMPLES,
-            };
             if let Length::Exact(1..) = length {
                 self.packet_samples = samples;
             }
-            let end = at.saturating_add(samples);
             self.audio_end = match length {
-                Length::Exact(_) => self.audio_end.max(end),
-                Length::Unknown => end,
+                Length::Exact(_) => self.audio_end.max(placed.end()),
+                Length::Unknown => placed.end(),
             };
-            self.spans.add(Span {
+            self.spans.follow(Span {
                 from: if joins { span.from } else { at },
-                to: end,
+                to: placed.end(),
             });
         }
-        at
+        placed
     }
 
-    /// Takes a packet that comes after a later one; the answer is where it is, if it has a place.
-    /// `latest` is where it may be at most by its arrival.
+    /// Cuts the audio that a packet at `at` fell into, `step` samples behind the timestamp of the one before
+    /// and `missing` packets later. What was between them was not heard, whatever the one before claims.
+    fn cut_too_long(&mut self, at: i64, step: i64, missing: u64) -> Span {
+        let packets = i64::try_from(missing).unwrap_or(i64::MAX).saturating_add(1);
+        let pace = (step / packets).max(1);
+        let mut from = at;
+        if (1..self.packet_samples.saturating_mul(packets)).contains(&step) {
+            self.pace = Some(pace);
+            let absent = pace.saturating_mul(packets - 1);
+            from = at.saturating_sub(absent).max(self.last_at);
+        }
+        self.cut(from)
+    }
+
+    /// Takes a packet that comes after a later one; the answer is where it is, if it has a place, which may
+    /// be shorter than it sounds. `until` is where its run must have ended.
     pub(crate) fn fill(
         &mut self,
         seq: ExtSeq,
         ts: ExtTimestamp,
         length: Option<Length>,
-        latest: i64,
+        until: i64,
         room: &mut usize,
-    ) -> Option<i64> {
+    ) -> Option<Placed> {
         let samples = match length {
-            Some(Length::Exact(samples)) => samples,
+            Some(Length::Exact(samples)) => samples.min(self.pace.unwrap_or(samples)),
             Some(Length::Unknown) => UNKNOWN_SAMPLES,
             None => 0,
         };
         let at = self.position(ts);
-        let at = if seq < self.first_seq {
+        let (at, samples) = if seq < self.first_seq {
             self.fill_before(seq, at, samples, room)?
         } else if seq > self.last_seq {
             // It belongs behind a run that has ended.
-            let at = at.min(latest).max(self.audio_end);
+            let at = at.min(until.saturating_sub(samples)).max(self.audio_end);
+            let samples = samples.min(until.saturating_sub(at)).max(0);
             self.audio_end = at.saturating_add(samples);
-            at
+            (at, samples)
         } else {
             self.fill_hole(seq, at, samples, room)?
         };
@@ -241,15 +332,25 @@ impl Run {
                 to: at.saturating_add(samples),
             });
         }
-        Some(at)
+        let cut = Span { from: at, to: at };
+        Some(Placed { at, samples, cut })
     }
 
     /// A packet that was sent before the one that came first.
-    fn fill_before(&mut self, seq: ExtSeq, at: i64, samples: i64, room: &mut usize) -> Option<i64> {
-        let at = at.min(self.from.saturating_sub(samples));
+    fn fill_before(
+        &mut self,
+        seq: ExtSeq,
+        at: i64,
+        samples: i64,
+        room: &mut usize,
+    ) -> Option<(i64, i64)> {
+        let own = at.saturating_sub(self.pushed);
+        let at = own.min(self.from.saturating_sub(samples));
+        let at = at.max(own.saturating_sub(PUSH_MAX)).min(self.from);
         if at < self.begun_at.saturating_sub(EARLY_SAMPLES_MAX) {
             return None;
         }
+        let samples = samples.min(self.from.saturating_sub(at));
         let span = Span {
             from: at.saturating_add(samples),
             to: self.from,
@@ -263,10 +364,17 @@ impl Run {
         if !hole.is_nothing() {
             self.keep_hole(0, hole, room);
         }
-        Some(at)
+        Some((at, samples))
     }
 
-    fn fill_hole(&mut self, seq: ExtSeq, at: i64, samples: i64, room: &mut usize) -> Option<i64> {
+    /// A packet that is missing between two others: it is put between them, as far as it finds room there.
+    fn fill_hole(
+        &mut self,
+        seq: ExtSeq,
+        at: i64,
+        samples: i64,
+        room: &mut usize,
+    ) -> Option<(i64, i64)> {
         let index = self.holes.partition_point(|hole| hole.before <= seq);
         let Some(hole) = self
             .holes
@@ -276,24 +384,16 @@ impl Run {
         else {
             // The hole was not kept; its own timestamp must do.
             let inside = at >= self.from && at.saturating_add(samples) <= self.audio_end;
-            return inside.then_some(at);
+            return inside.then_some((at, samples));
         };
-        let latest = hole.span.to.saturating_sub(samples);
-        let at = if latest >= hole.span.from {
-            at.clamp(hole.span.from, latest)
-        } else {
-            at
-        };
-        let end = at
-            .saturating_add(samples)
-            .clamp(hole.span.from, hole.span.to);
-        let at_within = at.clamp(hole.span.from, hole.span.to);
+        let samples = samples.min(hole.span.len());
+        let at = at.clamp(hole.span.from, hole.span.to.saturating_sub(samples));
         let left = Span {
             from: hole.span.from,
-            to: at_within,
+            to: at,
         };
         let right = Span {
-            from: end,
+            from: at.saturating_add(samples),
             to: hole.span.to,
         };
         self.holes.remove(index);
@@ -314,7 +414,7 @@ impl Run {
                 self.keep_hole(index, hole, room);
             }
         }
-        Some(at)
+        Some((at, samples))
     }
 
     /// The number of the packet that is missing where one of `samples` samples with this timestamp
@@ -348,9 +448,14 @@ impl Run {
             && (0..=UNKNOWN_SAMPLES_MAX).contains(&at.saturating_sub(self.last_at))
     }
 
-    const fn move_anchor(&mut self, from: i64, to: i64) -> i64 {
+    /// What lies before a packet is no silence, but less than a sample.
+    fn is_rounded(&self, at: i64, missing: u64) -> bool {
+        let is_other = self.clock != ClockRate::TELEPHONY;
+        is_other && missing == 0 && at.saturating_sub(self.audio_end) <= ROUNDING_MAX
+    }
+
+    const fn move_anchor(&mut self, from: i64, to: i64) {
         self.anchor_at = self.anchor_at.saturating_add(to.saturating_sub(from));
-        to
     }
 }
 
@@ -359,6 +464,17 @@ const UNKNOWN_SAMPLES: i64 = RATE / 50;
 
 /// The longest packet of unknown length: 120 ms, as in Opus.
 const UNKNOWN_SAMPLES_MAX: i64 = RATE * 120 / 1_000;
+
+/// How far audio is put behind where its timestamp and its arrival put it, at most: 100 ms. Timestamps that
+/// are a little off, and steps back by a few packets, cost no sample.
+pub(super) const PUSH_MAX: i64 = RATE / 10;
+
+/// What may be between two packets because neither timestamps nor lengths of other clocks are whole
+/// samples.
+pub(super) const ROUNDING_MAX: i64 = 1;
+
+/// How far a timestamp may be ahead of the arrival at most.
+const AHEAD_MAX: i64 = 2 * SKEW_MAX;
 
 /// How far before the packet that came first another one may be: 10 s.
 const EARLY_SAMPLES_MAX: i64 = 10 * RATE;

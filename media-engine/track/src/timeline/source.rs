@@ -87,6 +87,8 @@ pub(crate) struct Source {
     pub(crate) events: Option<EventReceiver>,
     pub(crate) event_clock: ClockRate,
     pub(crate) audio_type: Option<u8>,
+    /// How its last audio was rendered, if it was.
+    pub(crate) law: Option<Law>,
     /// The recording was paused: little disagreement is enough to go by the arrival again.
     pub(crate) resumed: bool,
     pub(crate) first_seen: WallTime,

@@ -44,11 +44,28 @@ impl Span {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans {
     list: Vec<Span>,
+    /// The last one in order, which may still be cut.
+    tail: Option<Span>,
     /// Number at which the list, to which late packets are added at its end, is put in order.
     tidy_at: usize,
 }
 
 impl Spans {
+    /// Adds the stretch that is next in order.
+    pub(crate) fn follow(&mut self, span: Span) {
+        if let Some(tail) = self.tail.replace(span) {
+            self.add(tail);
+        }
+    }
+
+    /// Cuts the last one in order.
+    pub(crate) fn cut(&mut self, to: i64) {
+        self.tail = self.tail.map(|tail| Span {
+            to: tail.to.min(to.max(tail.from)),
+            ..tail
+        });
+    }
+
     /// Adds a stretch.
     pub(crate) fn add(&mut self, span: Span) {
         if let Some(last) = self.list.last_mut()
@@ -72,7 +89,8 @@ impl Spans {
 
     /// All stretches in order, apart from each other.
     pub(crate) fn sorted(&self) -> Vec<Span> {
-        join(self.list.clone(), JOIN_SAMPLES)
+        let known = self.list.iter().chain(&self.tail).copied();
+        join(known.collect(), JOIN_SAMPLES)
     }
 }
 
