@@ -20,6 +20,7 @@
 //! a packet claims of its length.
 
 mod content;
+mod duration;
 pub(crate) mod gaps;
 mod marks;
 mod placing;

@@ -14,8 +14,17 @@ type Claim = (u8, usize, u32);
 
 const PCMU_CLAIM: Claim = (PCMU, 960, 40);
 
-/// G.711, G.722 and L16.
-const CLAIMS: [Claim; 4] = [PCMU_CLAIM, (PCMA, 960, 40), (9, 960, 40), (11, 10_584, 220)];
+/// G.711, G.722, L16 and Opus, of which the first octet says how long it is.
+const CLAIMS: [Claim; 5] = [
+    PCMU_CLAIM,
+    (PCMA, 960, 40),
+    (9, 960, 40),
+    (11, 10_584, 220),
+    (96, 40, 240),
+];
+
+/// Two frames of 60 ms of SILK (RFC 6716 §3.1, §3.2.2).
+const OPUS: u8 = 11 << 3 | 1;
 
 /// How far audio is put behind where it belongs, at most.
 const PUSH_MS: u64 = 100;
@@ -23,7 +32,10 @@ const PUSH_MS: u64 = 100;
 /// Packets of 120 ms, one every 5 ms.
 fn claim(track: &mut Track, (pt, size, step): Claim, numbers: std::ops::Range<u32>) {
     for number in numbers {
-        let payload = vec![number as u8 % 200; size];
+        let mut payload = vec![number as u8 % 200; size];
+        if pt == 96 {
+            payload[0] = OPUS;
+        }
         let rtp = Rtp {
             pt,
             ts: FIRST_TS + number * step,

@@ -7,6 +7,7 @@ use holdfast_rtp::{
 };
 use holdfast_units::WallTime;
 
+use super::duration::ticks;
 use super::run::Length;
 use super::{Law, RATE};
 use crate::limits::PENDING_MAX;
@@ -138,22 +139,6 @@ impl Sound {
             Length::Exact(ticks.saturating_mul(RATE) / i64::from(codec.clock_rate.hertz()))
         });
         Self::Audio(law, length)
-    }
-}
-
-/// How many ticks of its clock a payload sounds, for codecs that tell by their size.
-fn ticks(codec: &Codec, payload: &[u8]) -> Option<i64> {
-    let size = i64::try_from(payload.len()).ok()?;
-    match codec.kind {
-        CodecKind::Pcmu | CodecKind::Pcma => Some(size / i64::from(codec.channels.max(1))),
-        // RFC 3551 §4.5.2: 64 kbit/s, and a clock of 8,000 for 16,000 samples.
-        CodecKind::G722 => Some(size),
-        // RFC 3551 §4.5.6: 10 octets for 10 ms; a description of silence has 2.
-        CodecKind::G729 => Some(size / 10 * 80),
-        // RFC 3551 §4.5.8: 33 octets for 20 ms.
-        CodecKind::Gsm => Some(size / 33 * 160),
-        CodecKind::L16 => Some(size / 2 / i64::from(codec.channels.max(1))),
-        _ => None,
     }
 }
 
