@@ -9,14 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::certificates::{Authority, Validity};
 use holdfast_e2e::http::Request;
+use holdfast_e2e::process::binary;
 use holdfast_e2e::prometheus::{Prometheus, repository};
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::script::{Ask, Script};
+use holdfast_e2e::secure::{Secure, Speaker};
+use holdfast_e2e::srtp::Key;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
 use holdfast_e2e::wait::wait_until;
 use holdfast_load::invite::Codec;
 use holdfast_load::uac::Transport;
+use holdfast_units::SrtpSuite;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -186,6 +190,13 @@ fn prometheus_scrapes_and_faults_make_alerts_fire() {
     system.published(&call.call_id);
     watch.await_alert("HoldfastPacketsMissing");
 
+    let holdfast = Tool::at(binary("holdfast"));
+    let config = system.config().display().to_string();
+    holdfast.output(system.root(), &["--config", &config, "drain"]);
+    watch.await_alert("HoldfastDraining");
+    holdfast.output(system.root(), &["--config", &config, "drain", "--off"]);
+    wait_until("it takes calls again", || !watch.fires("HoldfastDraining"));
+
     for _ in 0..4 {
         system.engine.kill();
         watch.await_alert("HoldfastEngineGone");
@@ -195,6 +206,23 @@ fn prometheus_scrapes_and_faults_make_alerts_fire() {
     watch.await_alert("HoldfastEngineRestarts");
     system.signaling.kill();
     watch.await_alert("HoldfastDown");
+}
+
+#[test]
+fn an_encrypted_stream_of_which_nothing_authenticates_is_told() {
+    let Some(prometheus) = Tool::find("prometheus") else {
+        return;
+    };
+    let key = Key::new(SrtpSuite::AesCm128Sha1_80, 15);
+    let call = Secure::open("RTP/SAVP", &key.line(1, ""));
+    let watch = Prometheus::start(&prometheus, call.system.http());
+    // `increase` has to have seen the count before it rises.
+    wait_until("no stream is mute", || {
+        watch.finds("holdfast_srtp_mute_streams_total == 0")
+    });
+    let speaker = Speaker::new(&call, &Key::new(SrtpSuite::AesCm128Sha1_80, 16));
+    speaker.speak(&[0x55; 160 * 150], 1, 0..150);
+    watch.await_alert("HoldfastStreamMute");
 }
 
 /// Connections that each write requests without end, until told otherwise, and read what is answered.

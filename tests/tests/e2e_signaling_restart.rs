@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_e2e::bodies::silent_offer;
 use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::http::Request;
 use holdfast_e2e::process::binary;
 use holdfast_e2e::script::{Ask, Script, text_of};
 use holdfast_e2e::system::{Options, System};
@@ -214,10 +215,18 @@ fn a_server_that_drains_refuses_new_calls_and_keeps_those_that_are_up() {
     let said = holdfast.output(system.root(), &["--config", &config, "drain"]);
     assert!(said.contains("1 go on"), "{said}");
     assert_eq!(system.options_status(), Some(503));
+    // Nor does it say elsewhere that it takes them.
+    let ready = || Request::get(system.http(), "/health/ready").send();
+    let told = ready();
+    assert_eq!(told.status, 503);
+    assert!(told.text().contains("holdfast drain --off"), "{told:?}");
+    let status = holdfast.run(system.root(), &["--config", &config, "status"]);
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
     caller.stay(Duration::from_millis(200));
     let legs = talk.finish();
     caller.hang_up(&call);
     assert_recorded(&system, &call, legs);
     holdfast.output(system.root(), &["--config", &config, "drain", "--off"]);
     assert_eq!(system.options_status(), Some(200));
+    assert_eq!(ready().status, 200);
 }

@@ -222,7 +222,12 @@ impl Watch {
 }
 
 /// What being ready depends on. `stopping`: the process is to end.
-pub fn checks(status: &Status, control_socket: &Path, is_stopping: bool) -> Vec<Check> {
+pub fn checks(
+    status: &Status,
+    control_socket: &Path,
+    is_draining: bool,
+    is_stopping: bool,
+) -> Vec<Check> {
     let engine = &status.engine;
     let mut checks = vec![
         match engine.is_connected {
@@ -265,6 +270,13 @@ pub fn checks(status: &Status, control_socket: &Path, is_stopping: bool) -> Vec<
             ),
         }
     }));
+    if is_draining {
+        checks.push(bad(
+            "drain",
+            "new calls get 503, as `holdfast drain` asked; `holdfast drain --off` takes them again"
+                .to_owned(),
+        ));
+    }
     if is_stopping {
         checks.push(bad(
             "shutdown",

@@ -347,6 +347,11 @@ impl Recorder {
         self.outputs.pop_front()
     }
 
+    /// Whether an operator wants no new calls here.
+    pub const fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
     /// Counts.
     pub fn statistics(&self) -> Statistics {
         let calls = self.calls.values().filter(|call| call.is_active()).count();

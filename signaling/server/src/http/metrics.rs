@@ -121,7 +121,15 @@ fn of_server(out: &mut Out<'_>, status: &Status) -> fmt::Result {
         "1 where new calls are recorded",
         flag(status.is_ready),
     )?;
-    let checks = ["engine", "disk", "store", "certificate", "shutdown"].map(|name| {
+    let checks = [
+        "engine",
+        "disk",
+        "store",
+        "certificate",
+        "drain",
+        "shutdown",
+    ]
+    .map(|name| {
         let is_bad = status.faults().any(|check| check.name == name);
         (vec![("check", name)], flag(!is_bad))
     });

@@ -93,7 +93,12 @@ impl Server {
         self.log.tell(&mut status);
         self.watch.tell(&mut status, &self.recorder.statistics());
         let socket = &self.settings.node.control_socket;
-        status.checks = watch::checks(&status, socket, self.is_stopping);
+        status.checks = watch::checks(
+            &status,
+            socket,
+            self.recorder.is_draining(),
+            self.is_stopping,
+        );
         let is_ready = status.faults().next().is_none();
         status.is_ready = is_ready;
         status
