@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use holdfast_control::status::{Question, Reply, Status};
+use holdfast_control::status::{Question, Reply, Status, Stun};
 use holdfast_control::{EngineStatistics, ShardStatistics};
 use holdfast_settings::display_size;
 use holdfast_units::WallTime;
@@ -81,6 +81,9 @@ fn for_people(status: &Status) -> String {
         let said = format!("{} expires in {days} days", certificate.key);
         text.push_str(&line("certificate", &said));
     }
+    if status.stun.is_used {
+        text.push_str(&line("address", &advertised(&status.stun)));
+    }
     let engine = &status.engine;
     match &engine.statistics {
         Some(statistics) if engine.is_connected => text.push_str(&of_engine(statistics, status.at)),
@@ -97,6 +100,20 @@ fn for_people(status: &Status) -> String {
         text.push_str(&text::columns(&shards(&engine.shards)));
     }
     text
+}
+
+/// The address that peers are told, where a STUN server says which.
+fn advertised(stun: &Stun) -> String {
+    let server = printable(stun.server.as_deref().unwrap_or("a STUN server"));
+    match (stun.address, &stun.error) {
+        (Some(address), None) => format!("{address}, as {server} says"),
+        (Some(address), Some(error)) => {
+            let error = printable(error);
+            format!("{address}, as {server} said before; now: {error}")
+        }
+        (None, Some(error)) => format!("not known: {server}: {}", printable(error)),
+        (None, None) => format!("not known yet: {server} was asked"),
+    }
 }
 
 fn of_engine(statistics: &EngineStatistics, now: WallTime) -> String {

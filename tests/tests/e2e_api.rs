@@ -7,6 +7,7 @@ use std::process::Command;
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::http::{Request, Response};
 use holdfast_e2e::process::binary;
+use holdfast_e2e::prometheus::repository;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::Talk;
 use holdfast_e2e::tools::Tool;
@@ -292,6 +293,33 @@ fn the_description_says_what_is_answered() {
     caller.await_hang_up(&call);
 }
 
+/// Without the token each is refused as the description says, but for those that it says need none.
+#[test]
+fn the_description_says_what_needs_the_token() {
+    let options = Options::new()
+        .file("token", "0123456789abcdef0123456789abcdef\n")
+        .set_file("http", "token_file", "token");
+    let system = System::start(&options);
+    let docs = std::fs::read_to_string(repository().join("docs/openapi.json")).unwrap();
+    let description: Value = serde_json::from_str(&docs).unwrap();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let real = path
+                .replace("{id}", &"0123".repeat(8))
+                .replace("{name}", "audio.wav");
+            let request = match method.as_str() {
+                "post" => Request::post(system.http(), &real),
+                _ => Request::get(system.http(), &real),
+            };
+            let response = request.send();
+            match operation["security"].is_array() {
+                true => assert_eq!(response.status, 200, "{path}"),
+                false => check(&description, operation, &response, path, "401"),
+            }
+        }
+    }
+}
+
 fn check(description: &Value, operation: &Value, response: &Response, path: &str, status: &str) {
     assert_eq!(
         response.status.to_string(),
@@ -391,6 +419,9 @@ fn a_stun_server_tells_the_address_that_peers_are_told() {
     );
     assert_eq!(told["error"], Value::Null);
     assert!(system.signaling.log().contains("as a STUN server sees it"));
+    let status = operator_status(&system);
+    let said = format!("127.0.0.1, as 127.0.0.1:{port} says");
+    assert!(status.contains(&said), "{status}");
 }
 
 #[test]
@@ -402,9 +433,18 @@ fn a_stun_server_that_is_not_there_stops_nothing() {
         (&told["is_used"], &told["address"]),
         (&true.into(), &Value::Null)
     );
+    let status = operator_status(&system);
+    assert!(status.contains("not known"), "{status}");
     let mut caller = Caller::new(&system);
     let call = caller.call(Codec::Pcmu);
     caller.hang_up(&call);
+}
+
+/// What `holdfast status` says to people.
+fn operator_status(system: &System) -> String {
+    let holdfast = Tool::at(binary("holdfast"));
+    let config = system.config().display().to_string();
+    holdfast.output(system.root(), &["--config", &config, "status"])
 }
 
 /// A UDP port that nobody has at present.

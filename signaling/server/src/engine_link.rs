@@ -144,7 +144,7 @@ async fn read(socket: &UnixSeqpacket, inbox: &Sender<Incoming>) -> io::Result<()
         }
         let message: FromEngine = decode(buffer.get(..size).unwrap_or_default())
             .map_err(|error| io::Error::other(chain(&error)))?;
-        debug!(?message, "from the engine");
+        debug!(told = ?message, "from the engine");
         if inbox.send(Incoming::Engine(message)).await.is_err() {
             return Ok(());
         }
