@@ -18,7 +18,7 @@ pub(crate) enum CommandError {
     Catalogue(#[from] CatalogueError),
     #[error("writing {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("{path} is there already; name another file", path = path.display())]
+    #[error("{path} is there already; name another one", path = path.display())]
     FileExists { path: PathBuf },
     #[error("writing the output")]
     Output(#[from] io::Error),
@@ -36,13 +36,16 @@ pub(crate) enum CommandError {
     Join(#[from] holdfast_join::JoinError),
     #[error(
         "recording {id} has no packets of that kind kept; \
-         recordings.keep_packets = \"always\" keeps all of them"
+         recordings.keep_packets = \"always\" keeps all of them. \
+         --to FOLDER exports it as it was published"
     )]
     NoPackets { id: String },
     #[error(
         "recording {id} has no encrypted packets kept: an export without --ciphertext has them all"
     )]
     NotEncrypted { id: String },
+    #[error("{name} is not as it was recorded, and not exported: {}", faults.join("; "))]
+    NotAsRecorded { name: String, faults: Vec<String> },
     #[error("node.key_file")]
     NodeKeys(#[from] holdfast_seal::KeyFileError),
     #[error("the packets as they came cannot be made again")]

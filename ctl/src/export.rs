@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::Verdict;
 use crate::ciphertext::Ciphertext;
 use crate::error::CommandError;
+use crate::progress::{Counted, Progress, Work};
 use holdfast_catalogue::{Entry, read_error};
 
 /// Packets as they came, and where their keys go.
@@ -37,11 +38,16 @@ pub(crate) fn export(
             id: entry.id.to_string(),
         });
     }
+    let progress = Progress::begin(Work {
+        doing: "exporting",
+        octets_of: Some(tracks.iter().map(size).sum()),
+        ..Work::default()
+    });
     let mut inputs = Vec::new();
     for path in &tracks {
-        inputs.push(BufReader::new(
-            File::open(path).map_err(|error| read_error(path, error))?,
-        ));
+        let inner = File::open(path).map_err(|error| read_error(path, error))?;
+        let progress = &progress;
+        inputs.push(BufReader::new(Counted { inner, progress }));
     }
     let file = create(pcap, 0o666)?;
     let written = match &ciphertext {
@@ -52,6 +58,7 @@ pub(crate) fn export(
         // Half an export is none; what went wrong is what is told.
         let _ = fs::remove_file(pcap);
     }
+    drop(progress);
     let report = written?;
     if json {
         let document = json!({
@@ -97,7 +104,7 @@ pub(crate) fn export(
     })
 }
 
-fn create(path: &Path, mode: u32) -> Result<File, CommandError> {
+pub(crate) fn create(path: &Path, mode: u32) -> Result<File, CommandError> {
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(mode).open(path) {
         Ok(file) => Ok(file),
@@ -123,7 +130,7 @@ fn export_error(entry: &Entry, pcap: &Path, error: ExportError) -> CommandError 
 
 fn write_ciphertext(
     entry: &Entry,
-    inputs: Vec<BufReader<File>>,
+    inputs: Vec<BufReader<Counted<'_, File>>>,
     file: File,
     pcap: &Path,
     wanted: &Wanted<'_>,
@@ -144,7 +151,7 @@ fn write_ciphertext(
 }
 
 fn write_packets(
-    inputs: Vec<BufReader<File>>,
+    inputs: Vec<BufReader<Counted<'_, File>>>,
     file: File,
     rewrite: Option<&mut dyn Rewrite>,
 ) -> Result<ExportReport, ExportError> {
@@ -180,7 +187,12 @@ fn tracks(entry: &Entry, stream: Option<u32>) -> Result<Vec<PathBuf>, CommandErr
     Ok(tracks.into_iter().map(|(_, path)| path).collect())
 }
 
-fn write_error(path: &Path, source: io::Error) -> CommandError {
+/// For the progress alone: what cannot be read is told when it is.
+fn size(path: &PathBuf) -> u64 {
+    fs::metadata(path).map_or(0, |it| it.len())
+}
+
+pub(crate) fn write_error(path: &Path, source: io::Error) -> CommandError {
     CommandError::Write {
         path: path.to_path_buf(),
         source,

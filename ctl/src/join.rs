@@ -5,10 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use holdfast_catalogue::{Catalogue, CatalogueError, check_id};
+use holdfast_join::Step;
 use serde_json::json;
 
 use crate::Verdict;
 use crate::error::CommandError;
+use crate::progress::{Progress, Work};
 use crate::text;
 
 /// Joins the parts in `dir` and in the folders `from`; what is made lies in `dir`.
@@ -41,7 +43,26 @@ pub(crate) fn join(
         }
     };
     let parts = holdfast_join::gather(&dirs, id)?;
-    let joined = holdfast_join::join(dir, parts, env!("CARGO_PKG_VERSION"))?;
+    let progress = Progress::begin(Work {
+        doing: "joining",
+        ..Work::default()
+    });
+    let mut tell = |step| {
+        let (doing, octets, of) = match step {
+            Step::Verifying { octets, of } => ("verifying the parts", octets, of),
+            Step::Writing { octets, of } => ("writing the audio", octets, of),
+        };
+        progress.update(|work| {
+            *work = Work {
+                doing,
+                octets,
+                octets_of: Some(of),
+                ..Work::default()
+            };
+        });
+    };
+    let joined = holdfast_join::join_telling(dir, parts, env!("CARGO_PKG_VERSION"), &mut tell)?;
+    drop(progress);
     let manifest = &joined.manifest;
     if json {
         let document = json!({

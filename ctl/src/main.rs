@@ -8,12 +8,14 @@
 mod calls;
 mod ciphertext;
 mod config;
+mod copy;
 mod doctor;
 mod error;
 mod export;
 mod join;
 mod latency;
 mod list;
+mod progress;
 mod show;
 mod status;
 mod text;
@@ -25,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
 use holdfast_catalogue::{Catalogue, Query};
 use holdfast_control::Stage;
 use holdfast_control::operator::Command as Ask;
@@ -225,19 +227,24 @@ enum RecordingsCommand {
         #[arg(long, value_name = "DIR")]
         from: Vec<PathBuf>,
     },
-    /// Write the packets of one recording as pcapng, for Wireshark.
+    /// Copy one recording, each file held against the manifest; or write its packets as pcapng, for
+    /// Wireshark.
+    #[command(group(ArgGroup::new("what").required(true)))]
     Export {
         /// Its id, or the beginning of it.
         id: String,
-        /// The file to write; it must not exist yet.
-        #[arg(long, value_name = "FILE")]
-        pcap: PathBuf,
+        /// The folder to copy it to as it was published, with its manifest; it must not exist yet.
+        #[arg(long, value_name = "FOLDER", group = "what")]
+        to: Option<PathBuf>,
+        /// The file to write its packets to, as far as they are kept; it must not exist yet.
+        #[arg(long, value_name = "FILE", group = "what")]
+        pcap: Option<PathBuf>,
         /// One stream alone, by its number.
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
         stream: Option<u32>,
         /// Encrypted packets as they came, not decrypted; KEYS_FILE, which must not exist yet, gets
         /// their keys IN CLEAR.
-        #[arg(long, value_name = "KEYS_FILE")]
+        #[arg(long, value_name = "KEYS_FILE", conflicts_with = "to")]
         ciphertext: Option<PathBuf>,
     },
 }
@@ -338,11 +345,17 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         RecordingsCommand::Join { id, from } => join::join(out, &dir, from, id, cli.json),
         RecordingsCommand::Export {
             id,
+            to,
             pcap,
             stream,
             ciphertext,
         } => {
             let entry = catalogue.find(id)?;
+            let pcap = match (to, pcap) {
+                (Some(to), _) => return copy::copy(out, &entry, to, cli.json),
+                (None, Some(pcap)) => pcap,
+                (None, None) => unreachable!("one of them is required"),
+            };
             let Some(keys_file) = ciphertext else {
                 return export::export(out, &entry, pcap, *stream, cli.json, None);
             };

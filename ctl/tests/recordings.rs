@@ -2,9 +2,11 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use common::{Sandbox, id, moment};
 use holdfast_track::wav::{SampleFormat, WavHeader};
@@ -267,6 +269,211 @@ fn export_of_a_recording_without_packets_says_how_to_keep_them() {
         outcome.stderr
     );
     assert!(!sandbox.path("x.pcapng").exists());
+}
+
+/// On a terminal a line says how far it has come, and is gone at the end; elsewhere nothing is said.
+#[test]
+fn long_work_shows_its_progress_on_a_terminal() {
+    let sandbox = Sandbox::new();
+    let files: [(&str, &[u8]); 2] = [("audio.wav", &wav()), ("streams/1.track", &track(30_000))];
+    sandbox.publish(id(1), moment(0), &files);
+    sandbox.publish_part(id(1), 2, moment(3), &files);
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["recordings", "verify", "--all"],
+            "holdfast: verifying, 0 of 2 recordings, 0 MiB",
+        ),
+        (
+            &["recordings", "verify", "--all", "--json"],
+            "holdfast: verifying, 0 of 2 recordings, 0 MiB",
+        ),
+        (
+            &["recordings", "export", "0101", "--pcap", "x.pcapng"],
+            "holdfast: exporting, 0 of 0 MiB",
+        ),
+        (&["recordings", "join", "0101"], "holdfast: joining, 0 MiB"),
+    ];
+    for (arguments, expected) in cases {
+        let silent = sandbox.holdfast(arguments);
+        assert_eq!((silent.status, silent.stderr.as_str()), (0, ""));
+        let _ = fs::remove_file(sandbox.path("x.pcapng"));
+        let shown = sandbox.holdfast_on_a_terminal(arguments);
+        assert_eq!(shown.status, 0, "{}", shown.stderr);
+        let line = format!("\r\u{1b}[K{expected}");
+        assert!(shown.stderr.starts_with(&line), "{:?}", shown.stderr);
+        assert!(shown.stderr.ends_with("\r\u{1b}[K"), "{:?}", shown.stderr);
+        assert!(!shown.stdout.contains("holdfast:"), "{}", shown.stdout);
+    }
+}
+
+/// What is found stands there before the next recording is looked at.
+#[test]
+fn verify_tells_each_recording_when_it_is_done() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[]);
+    let second = sandbox.publish(id(2), moment(0), &[]);
+    let manifest = second.join("recording.json");
+    fs::remove_file(&manifest).unwrap();
+    nix::unistd::mkfifo(&manifest, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut child = sandbox
+        .command(&["recordings", "verify", "--all"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("{} good\n", id(1)));
+    // It waits for somebody to write.
+    fs::write(&manifest, "{").unwrap();
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("{} NOT AS RECORDED\n", id(2)));
+    said.read_to_string(&mut line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn export_to_a_folder_copies_what_the_manifest_names() {
+    let sandbox = Sandbox::new();
+    let files: [(&str, &[u8]); 3] = [
+        ("audio.wav", &wav()),
+        ("metadata/0001.xml", b"<r/>"),
+        ("metadata/0002.xml", b""),
+    ];
+    let folder = sandbox.publish(id(1), moment(0), &files);
+    fs::write(folder.join("notes.txt"), "not the recorder's").unwrap();
+    fs::set_permissions(folder.join("audio.wav"), Permissions::from_mode(0o600)).unwrap();
+
+    let to = ["recordings", "export", "0101", "--to", "copy"];
+    let outcome = sandbox.holdfast(&to);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    let expected = format!("3 files of {}, 32084 octets, as the", id(1));
+    assert!(outcome.stdout.starts_with(&expected), "{}", outcome.stdout);
+    let copy = sandbox.path("copy");
+    for name in [
+        "audio.wav",
+        "metadata/0001.xml",
+        "metadata/0002.xml",
+        "recording.json",
+    ] {
+        let (published, copied) = (folder.join(name), copy.join(name));
+        assert_eq!(
+            fs::read(copied).unwrap(),
+            fs::read(published).unwrap(),
+            "{name}"
+        );
+    }
+    assert!(!copy.join("notes.txt").exists());
+    let mode = fs::metadata(copy.join("audio.wav")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+
+    let again = sandbox.holdfast(&to);
+    assert_eq!(again.status, 1);
+    assert!(
+        again.stderr.contains("copy is there already"),
+        "{}",
+        again.stderr
+    );
+    let json = sandbox.holdfast(&["recordings", "export", "0101", "--to", "two/", "--json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&json["folder"], &json["bytes"]),
+        (&"two/".into(), &32_084.into())
+    );
+    assert_eq!(json["files"][1]["name"], "metadata/0001.xml");
+}
+
+#[test]
+fn export_to_a_folder_leaves_nothing_of_what_is_not_as_recorded() {
+    type Change = fn(&Sandbox, &std::path::Path);
+    let in_manifest = |folder: &std::path::Path, from: &str, to: &str| {
+        let path = folder.join("recording.json");
+        let json = fs::read_to_string(&path).unwrap();
+        assert!(json.contains(from));
+        fs::write(&path, json.replace(from, to)).unwrap();
+    };
+    let cases: [(&str, Change); 6] = [
+        ("metadata/0001.xml: SHA-256 DIFFERS", |_, folder| {
+            fs::write(folder.join("metadata/0001.xml"), "<s/>").unwrap();
+        }),
+        ("metadata/0001.xml: SIZE DIFFERS", |_, folder| {
+            fs::write(folder.join("metadata/0001.xml"), "<r/>\n").unwrap();
+        }),
+        ("metadata/0001.xml: MISSING", |_, folder| {
+            fs::remove_file(folder.join("metadata/0001.xml")).unwrap();
+        }),
+        ("not a plain file", |sandbox, folder| {
+            fs::rename(folder.join("audio.wav"), sandbox.path("else.wav")).unwrap();
+            let target = sandbox.path("else.wav");
+            std::os::unix::fs::symlink(target, folder.join("audio.wav")).unwrap();
+        }),
+        ("is not a good manifest", |_, folder| {
+            fs::write(folder.join("recording.json"), "{").unwrap();
+        }),
+        ("is the manifest of recording", |sandbox, folder| {
+            let other = sandbox.publish(id(2), moment(0), &[]);
+            fs::copy(other.join("recording.json"), folder.join("recording.json")).unwrap();
+        }),
+    ];
+    let refused = |sandbox: &Sandbox, expected: &str| {
+        let outcome = sandbox.holdfast(&["recordings", "export", "0101", "--to", "copy"]);
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str()),
+            (1, ""),
+            "{expected}"
+        );
+        assert!(
+            outcome.stderr.contains(expected),
+            "{expected}: {}",
+            outcome.stderr
+        );
+        let mut left = fs::read_dir(sandbox.path("")).unwrap();
+        assert!(left.all(|it| {
+            !it.unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .starts_with("copy")
+        }));
+    };
+    let files: [(&str, &[u8]); 2] = [("audio.wav", &wav()), ("metadata/0001.xml", b"<r/>")];
+    for (expected, change) in cases {
+        let sandbox = Sandbox::new();
+        let folder = sandbox.publish(id(1), moment(0), &files);
+        change(&sandbox, &folder);
+        refused(&sandbox, expected);
+    }
+    // Names that lead out, and one that is there twice.
+    for (name, expected) in [
+        ("../../../../../../stolen", "NAME LEADS OUT"),
+        ("/etc/passwd", "NAME LEADS OUT"),
+        ("metadata/0001.xml", "is there already"),
+    ] {
+        let sandbox = Sandbox::new();
+        let files: [(&str, &[u8]); 2] = [("metadata/0001.xml", b"<r/>"), ("x", b"<r/>")];
+        let folder = sandbox.publish(id(1), moment(0), &files);
+        in_manifest(&folder, "\"x\"", &format!("\"{name}\""));
+        refused(&sandbox, expected);
+        assert!(!sandbox.path("stolen").exists());
+    }
+}
+
+#[test]
+fn export_takes_one_target() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[]);
+    for wrong in [
+        &[][..],
+        &["--to", "a", "--pcap", "b"],
+        &["--to", "a", "--stream", "1"],
+        &["--to", "a", "--ciphertext", "keys"],
+        &["--stream", "1"],
+    ] {
+        let arguments = [&["recordings", "export", "0101"], wrong].concat();
+        let outcome = sandbox.holdfast(&arguments);
+        assert_eq!(outcome.status, 2, "{wrong:?}: {}", outcome.stderr);
+    }
 }
 
 /// One second of stereo, linear: near full scale on the left, zeros on the right.

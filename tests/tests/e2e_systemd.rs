@@ -219,12 +219,7 @@ fn a_new_operator_finds_verifies_and_exports_a_call_of_the_installed_services() 
     let Some(machine) = Machine::boot() else {
         return;
     };
-    let settings = "/etc/holdfast/holdfast.toml";
-    let edit = "s/^keep_packets = .*/keep_packets = \"always\"/";
-    let edited = machine.command(&["sed", "-i", edit, settings]);
-    assert!(edited.is_some_and(|it| it.status.success()));
     machine.holdfast(&["config", "check"]);
-    machine.systemctl(&["restart", SERVICES[0], SERVICES[1]]);
     wait_until("the installed services take calls", answers);
 
     // Nothing is wrong, or what is wrong comes with the command that mends it.
@@ -242,28 +237,49 @@ fn a_new_operator_finds_verifies_and_exports_a_call_of_the_installed_services() 
     let status = machine.holdfast(&["status"]);
     assert!(status.contains("ready"), "{status}");
 
-    let load = Command::new(binary("holdfast-load"))
-        .args(["calls", "--target", "127.0.0.1:5060", "--calls", "1"])
-        .args(["--seconds", "3", "--verify", "--recordings"])
-        .arg(machine.work.path().join("lib/recordings"))
-        .output()
-        .expect("the call");
-    assert!(load.status.success(), "{load:?}");
-
-    let listed: Value =
-        serde_json::from_str(&machine.holdfast(&["recordings", "list", "--json"])).unwrap();
-    let [recording] = listed.as_array().expect("a list").as_slice() else {
-        panic!("one recording: {listed}");
+    let call = || {
+        let load = Command::new(binary("holdfast-load"))
+            .args(["calls", "--target", "127.0.0.1:5060", "--calls", "1"])
+            .args(["--seconds", "3", "--verify", "--recordings"])
+            .arg(machine.work.path().join("lib/recordings"))
+            .output()
+            .expect("the call");
+        assert!(load.status.success(), "{load:?}");
+        let list = machine.holdfast(&["recordings", "list", "--last", "1", "--json"]);
+        let listed: Value = serde_json::from_str(&list).unwrap();
+        let [recording] = listed.as_array().expect("a list").as_slice() else {
+            panic!("one recording: {listed}");
+        };
+        recording["id"].as_str().expect("its id").to_owned()
     };
-    let id = recording["id"].as_str().expect("its id");
-    machine.holdfast(&["recordings", "show", id]);
-    machine.holdfast(&["recordings", "verify", id]);
-    machine.holdfast(&["recordings", "export", id, "--pcap", "/tmp/call.pcapng"]);
-    let size = machine.command(&["stat", "--format=%s", "/tmp/call.pcapng"]);
-    let size = String::from_utf8_lossy(&size.expect("it has booted").stdout).into_owned();
+    let size = |path: &str| -> u64 {
+        let size = machine.command(&["stat", "--format=%s", path]);
+        let size = String::from_utf8_lossy(&size.expect("it has booted").stdout).into_owned();
+        size.trim().parse().expect("a size")
+    };
     // 3 s of two lines, 50 packets of 160 octets a second.
-    assert!(size.trim().parse::<u64>().unwrap() > 3 * 2 * 50 * 160);
+    let spoken = 3 * 2 * 50 * 160;
+
+    let id = call();
+    machine.holdfast(&["recordings", "show", &id]);
+    machine.holdfast(&["recordings", "verify", &id]);
+    machine.holdfast(&["recordings", "export", &id, "--to", "/tmp/call"]);
+    assert!(size("/tmp/call/audio.wav") > spoken);
+    assert!(size("/tmp/call/recording.json") > 0);
     let latency = machine.holdfast(&["latency"]);
     assert!(latency.contains("P99"), "{latency}");
+
+    // G.711 is rendered and its packets are not kept, unless that is wanted.
+    let settings = "/etc/holdfast/holdfast.toml";
+    let edit = "s/^keep_packets = .*/keep_packets = \"always\"/";
+    let edited = machine.command(&["sed", "-i", edit, settings]);
+    assert!(edited.is_some_and(|it| it.status.success()));
+    machine.holdfast(&["config", "check"]);
+    machine.systemctl(&["restart", SERVICES[0], SERVICES[1]]);
+    wait_until("the installed services take calls", answers);
+
+    let id = call();
+    machine.holdfast(&["recordings", "export", &id, "--pcap", "/tmp/call.pcapng"]);
+    assert!(size("/tmp/call.pcapng") > spoken);
     machine.systemctl(&["stop", SERVICES[1], SERVICES[0]]);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -40,17 +41,43 @@ impl Sandbox {
         fs::write(path, content).unwrap();
     }
 
-    pub fn holdfast(&self, arguments: &[&str]) -> Outcome {
-        let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command
             .args(arguments)
             .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn holdfast(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().unwrap();
         Outcome {
             status: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// As `holdfast`, and standard error is a terminal.
+    pub fn holdfast_on_a_terminal(&self, arguments: &[&str]) -> Outcome {
+        let nix::pty::OpenptyResult { master, slave } = nix::pty::openpty(None, None).unwrap();
+        let child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(slave)
+            .spawn()
+            .unwrap();
+        let mut terminal = std::fs::File::from(master);
+        let mut stderr = Vec::new();
+        // When nobody has the other side any more, reading ends with EIO.
+        let end = terminal.read_to_end(&mut stderr).unwrap_err();
+        assert_eq!(end.raw_os_error(), Some(nix::libc::EIO));
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            status: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
         }
     }
 

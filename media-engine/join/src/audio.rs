@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::parts::Part;
 use crate::timeline::{Piece, Source, Timeline};
-use crate::{JoinError, disk};
+use crate::{JoinError, Step, disk};
 
 /// The files of the parts.
 pub(crate) struct Audio {
@@ -80,6 +80,7 @@ impl Audio {
         &self,
         folder: &Path,
         timeline: &Timeline,
+        tell: &mut dyn FnMut(Step),
     ) -> Result<Option<holdfast_manifest::File>, JoinError> {
         if self.inputs.iter().all(Option::is_none) {
             return Ok(None);
@@ -104,6 +105,10 @@ impl Audio {
             let window = self.window(timeline, from, to)?;
             out.write_all(&window).map_err(disk(&path))?;
             from = to;
+            tell(Step::Writing {
+                octets: out.size,
+                of: header.data_size(),
+            });
         }
         if header.data_size() & 1 == 1 {
             out.write_all(&[0]).map_err(disk(&path))?;

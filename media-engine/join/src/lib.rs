@@ -81,6 +81,25 @@ pub struct Joined {
     pub was_there: bool,
 }
 
+/// How far a join has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The parts are held against their manifests.
+    Verifying {
+        /// Octets that were read.
+        octets: u64,
+        /// Of so many.
+        of: u64,
+    },
+    /// The audio is written.
+    Writing {
+        /// Octets that were written.
+        octets: u64,
+        /// Of so many.
+        of: u64,
+    },
+}
+
 /// Joins these parts of one recording, in `dir`, filed under the day on which the first one began.
 /// `writer` is the version of the software.
 ///
@@ -88,6 +107,20 @@ pub struct Joined {
 ///
 /// See [`JoinError`]; what was there before is there still.
 pub fn join(dir: &Path, parts: Vec<Part>, writer: &str) -> Result<Joined, JoinError> {
+    join_telling(dir, parts, writer, &mut |_| {})
+}
+
+/// As [`join`]; `tell` hears how far it has come, again and again.
+///
+/// # Errors
+///
+/// As [`join`].
+pub fn join_telling(
+    dir: &Path,
+    parts: Vec<Part>,
+    writer: &str,
+    tell: &mut dyn FnMut(Step),
+) -> Result<Joined, JoinError> {
     let mut parts = parts;
     parts.sort_by_key(|part| (part.manifest.started, part.manifest.ended));
     // The same part seen twice: a folder named twice, or a copy of it.
@@ -107,15 +140,21 @@ pub fn join(dir: &Path, parts: Vec<Part>, writer: &str) -> Result<Joined, JoinEr
             was_there: true,
         });
     }
+    let of = parts.iter().map(Part::needed_size).sum();
+    let mut octets = 0;
+    let mut read = |count: usize| {
+        octets += count as u64;
+        tell(Step::Verifying { octets, of });
+    };
     for part in &parts {
-        part.verify()?;
+        part.verify(&mut read)?;
     }
     let audio = audio::Audio::open(&parts)?;
     let timeline = timeline::Timeline::new(&parts, &audio.sources());
     let mut manifest = merge::manifest(&parts, &timeline, writer);
     let made = folder::begin(&place)?;
     manifest.files = folder::copy_documents(&made, &parts, &mut manifest.call.metadata)?;
-    if let Some(file) = audio.write(&made, &timeline)? {
+    if let Some(file) = audio.write(&made, &timeline, tell)? {
         if audio.is_decoded() {
             manifest.flags.push("decoded".to_owned());
         }

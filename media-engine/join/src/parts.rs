@@ -1,6 +1,7 @@
 //! The parts of a recording: found, and held against their manifests.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,21 +80,46 @@ impl Part {
         name.to_string_lossy().into_owned()
     }
 
-    /// Compares what is needed of it, audio and documents, with what the manifest says.
-    pub(crate) fn verify(&self) -> Result<(), JoinError> {
+    /// Octets of what is needed of it.
+    pub(crate) fn needed_size(&self) -> u64 {
+        self.needed().map(|it| it.bytes).sum()
+    }
+
+    fn needed(&self) -> impl Iterator<Item = &holdfast_manifest::File> {
         let is_needed = |name: &str| name == AUDIO_FILE || name.starts_with(DOCUMENTS);
-        for file in self.manifest.files.iter().filter(|it| is_needed(&it.name)) {
+        let files = self.manifest.files.iter();
+        files.filter(move |it| is_needed(&it.name))
+    }
+
+    /// Compares what is needed of it, audio and documents, with what the manifest says.
+    pub(crate) fn verify(&self, read: &mut dyn FnMut(usize)) -> Result<(), JoinError> {
+        for file in self.needed() {
             let path = self.path.join(&file.name);
             if !is_within(&file.name) {
                 return Err(JoinError::Damaged { path });
             }
-            let found = File::open(&path).and_then(fingerprint);
+            let counted = |inner| fingerprint(Counted { inner, read });
+            let found = File::open(&path).and_then(counted);
             let found = found.map_err(disk(&path))?;
             if found != (file.bytes, file.sha256.clone()) {
                 return Err(JoinError::Damaged { path });
             }
         }
         Ok(())
+    }
+}
+
+/// Tells how much is read.
+struct Counted<'a> {
+    inner: File,
+    read: &'a mut dyn FnMut(usize),
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(octets)?;
+        (self.read)(count);
+        Ok(count)
     }
 }
 

@@ -135,11 +135,19 @@ impl Entry {
 
     /// What `recording.json` says.
     pub fn manifest(&self) -> Result<Manifest, CatalogueError> {
+        Ok(self.read()?.1)
+    }
+
+    /// The octets of `recording.json`, and what they say.
+    pub fn read(&self) -> Result<(Vec<u8>, Manifest), CatalogueError> {
         let json = self.manifest_json()?;
-        Manifest::from_json(&json).map_err(|source| CatalogueError::Manifest {
-            path: self.manifest_path(),
-            source,
-        })
+        match Manifest::from_json(&json) {
+            Ok(manifest) => Ok((json, manifest)),
+            Err(source) => Err(CatalogueError::Manifest {
+                path: self.manifest_path(),
+                source,
+            }),
+        }
     }
 
     /// The octets of `recording.json`.

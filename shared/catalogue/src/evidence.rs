@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use holdfast_manifest::Manifest;
@@ -58,15 +58,46 @@ pub fn check_files(
     folder: &Path,
     manifest: &Manifest,
 ) -> Result<Vec<(String, Finding)>, CatalogueError> {
+    check_files_telling(folder, manifest, &mut |_| {})
+}
+
+/// As [`check_files`]; `tell` hears how many octets were read, again and again.
+///
+/// # Errors
+///
+/// As [`check_files`].
+pub fn check_files_telling(
+    folder: &Path,
+    manifest: &Manifest,
+    tell: &mut dyn FnMut(usize),
+) -> Result<Vec<(String, Finding)>, CatalogueError> {
+    let mut findings = Vec::new();
+    for file in &manifest.files {
+        let mut see = |octets: &[u8]| {
+            tell(octets.len());
+            Ok(())
+        };
+        findings.push((file.name.clone(), check_file(folder, file, &mut see)));
+    }
+    findings.extend(check_manifest(folder, manifest));
+    let mut there = BTreeSet::new();
+    collect_files(folder, folder, &mut there)?;
+    there.remove(holdfast_manifest::FILE_NAME);
+    for file in &manifest.files {
+        there.remove(&file.name);
+    }
+    findings.extend(there.into_iter().map(|name| (name, Finding::Unlisted)));
+    Ok(findings)
+}
+
+/// What is wrong with a manifest that was read in this folder, whatever the files are.
+pub fn check_manifest(folder: &Path, manifest: &Manifest) -> Vec<(String, Finding)> {
     let mut findings = Vec::new();
     let name = holdfast_manifest::folder_name(manifest.id, manifest.part);
     if folder.file_name() != Some(name.as_ref()) {
         let message = format!("is the manifest of recording {name}");
         let file = holdfast_manifest::FILE_NAME.to_owned();
         findings.push((file, Finding::Unreadable { message }));
-    }
-    for file in &manifest.files {
-        findings.push((file.name.clone(), compare(folder, file)));
     }
     // The documents' own hashes are part of the evidence: both must name the same octets.
     for document in &manifest.call.metadata {
@@ -84,14 +115,7 @@ pub fn check_files(
         };
         findings.push((document.file.clone(), finding));
     }
-    let mut there = BTreeSet::new();
-    collect_files(folder, folder, &mut there)?;
-    there.remove(holdfast_manifest::FILE_NAME);
-    for file in &manifest.files {
-        there.remove(&file.name);
-    }
-    findings.extend(there.into_iter().map(|name| (name, Finding::Unlisted)));
-    Ok(findings)
+    findings
 }
 
 impl Catalogue {
@@ -132,7 +156,13 @@ impl Catalogue {
     }
 }
 
-fn compare(folder: &Path, file: &holdfast_manifest::File) -> Finding {
+/// Holds one file against what the manifest says of it. `see` is shown all of it; where that fails, no
+/// more is read.
+pub fn check_file(
+    folder: &Path,
+    file: &holdfast_manifest::File,
+    see: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Finding {
     if !is_within(&file.name) {
         return Finding::NameOutside;
     }
@@ -141,7 +171,8 @@ fn compare(folder: &Path, file: &holdfast_manifest::File) -> Finding {
         true => File::open(&path),
         false => Err(io::Error::other("not a plain file")),
     });
-    match opened.and_then(fingerprint) {
+    let shown = |inner| fingerprint(Shown { inner, see });
+    match opened.and_then(shown) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::Missing,
         Err(error) => Finding::Unreadable {
             message: error.to_string(),
@@ -155,6 +186,20 @@ fn compare(folder: &Path, file: &holdfast_manifest::File) -> Finding {
             found,
         },
         Ok(_) => Finding::Good,
+    }
+}
+
+/// Shows what is read.
+struct Shown<'a> {
+    inner: File,
+    see: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
+}
+
+impl Read for Shown<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(octets)?;
+        (self.see)(&octets[..count])?;
+        Ok(count)
     }
 }
 

@@ -16,7 +16,7 @@ mod search;
 pub use catalogue::{Catalogue, Entry, check_id, read_error};
 pub use day::{Day, parse_day};
 pub use error::CatalogueError;
-pub use evidence::{Finding, check_files};
+pub use evidence::{Finding, check_file, check_files, check_files_telling, check_manifest};
 pub use fingerprint::{fingerprint, hex, is_within};
 #[cfg(feature = "index")]
 pub use index::{Index, IndexError, Refreshed};
