@@ -1,5 +1,6 @@
 //! A client of HTTP/1.1, as plain as can be: one request a connection.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -137,6 +138,24 @@ impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
+}
+
+/// The metrics that are served there, by name and labels.
+///
+/// # Panics
+/// When they are not served.
+pub fn metrics(at: SocketAddr) -> BTreeMap<String, f64> {
+    let response = Request::get(at, "/metrics").send();
+    assert_eq!(response.status, 200, "{}", response.text());
+    let kind = response.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    let text = response.text();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let read = |line: &str| {
+        let (name, value) = line.rsplit_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    samples.filter_map(read).collect()
 }
 
 fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {

@@ -156,6 +156,22 @@ impl Process {
         pages.expect("resident pages") * 4_096
     }
 
+    /// What its open descriptors are: paths, and kinds such as `socket`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn descriptors(&self) -> Vec<String> {
+        let folder = format!("/proc/{}/fd", self.id());
+        let entries = std::fs::read_dir(folder).expect("its descriptors");
+        let kind = |path: PathBuf| {
+            let text = path.display().to_string();
+            text.split(":[").next().unwrap_or_default().to_owned()
+        };
+        // One that is closed while they are read is none.
+        let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.map(kind).collect()
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();

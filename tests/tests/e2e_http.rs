@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::certificates::Authority;
-use holdfast_e2e::http::Request;
+use holdfast_e2e::http::{self, Request};
 use holdfast_e2e::rtp::Source;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::tools::Tool;
@@ -13,20 +13,8 @@ use holdfast_load::invite::Codec;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// The metrics by name and labels.
 fn metrics(system: &System) -> BTreeMap<String, f64> {
-    let response = Request::get(system.http(), "/metrics").send();
-    assert_eq!(response.status, 200, "{}", response.text());
-    let kind = response.header("content-type").unwrap();
-    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
-    let text = response.text();
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    samples
-        .filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        })
-        .collect()
+    http::metrics(system.http())
 }
 
 #[test]
@@ -62,6 +50,7 @@ fn a_call_is_seen_in_the_metrics_paused_and_ended() {
             1.0,
         ),
         ("holdfast_sip_dialogs", 1.0),
+        ("holdfast_port_pairs", 2.0),
         (r#"holdfast_packets_total{shard="0",fate="unwritten"}"#, 0.0),
     ] {
         assert_eq!(seen.get(name), Some(&value), "{name} in {seen:#?}");

@@ -163,6 +163,10 @@ pub struct Calls {
     pub orphans: u64,
     /// `sip.max_calls`.
     pub max: u64,
+    /// Pairs of ports that streams have.
+    pub port_pairs: u64,
+    /// Pairs of ports that the engine has for streams.
+    pub port_pairs_max: u64,
     /// Recordings published.
     pub published: u64,
     /// Packets in these.

@@ -100,6 +100,17 @@ impl PortAllocator {
             })
             .sum()
     }
+
+    /// Pairs that streams have, over all shards: those that rest are nobody's.
+    pub fn used_pairs(&self) -> usize {
+        let used = |shard: &Shard| shard.pairs() - shard.free.len() - shard.resting.len();
+        self.shards.iter().map(used).sum()
+    }
+
+    /// All pairs.
+    pub fn pairs(&self) -> usize {
+        self.shards.iter().map(Shard::pairs).sum()
+    }
 }
 
 impl Shard {
@@ -116,6 +127,10 @@ impl Shard {
             position_by_port,
             resting: VecDeque::new(),
         }
+    }
+
+    fn pairs(&self) -> usize {
+        (self.slice.first..self.slice.last).step_by(2).len()
     }
 
     fn contains(&self, port: u16) -> bool {
@@ -185,8 +200,10 @@ mod tests {
     fn a_released_pair_rests_and_is_not_doubled_by_a_second_release() {
         let mut ports = allocator();
         let pair = ports.allocate(T0, 0, 0).unwrap();
+        assert_eq!((ports.used_pairs(), ports.pairs()), (1, 6));
         ports.release(T0, pair + 1);
         ports.release(T0, pair);
+        assert_eq!(ports.used_pairs(), 0, "it rests");
         assert_eq!(ports.free_pairs(T0 + Duration::from_millis(4_999)), 5);
         assert_eq!(ports.free_pairs(T0 + Duration::from_secs(5)), 6);
         ports.release(T0, pair);

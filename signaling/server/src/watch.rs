@@ -186,6 +186,8 @@ impl Watch {
             packets: self.packets,
             lost: self.lost,
             max: status.calls.max,
+            port_pairs: recorder.port_pairs as u64,
+            port_pairs_max: recorder.port_pairs_max as u64,
         };
         status.sip = Sip {
             requests_received: self.traffic.requests(Way::Received),

@@ -362,6 +362,8 @@ impl Recorder {
             admission: self.admission.counts(),
             transactions: self.endpoint.transaction_count(),
             dialogs: self.endpoint.dialog_count(),
+            port_pairs: self.ports.used_pairs(),
+            port_pairs_max: self.ports.pairs(),
             ..self.statistics.clone()
         }
     }

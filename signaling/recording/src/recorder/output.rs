@@ -335,4 +335,8 @@ pub struct Statistics {
     pub transactions: usize,
     /// SIP dialogs there are.
     pub dialogs: usize,
+    /// Pairs of ports that streams have.
+    pub port_pairs: usize,
+    /// Pairs of ports that the engine has for streams.
+    pub port_pairs_max: usize,
 }

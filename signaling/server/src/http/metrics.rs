@@ -181,6 +181,16 @@ fn of_calls(out: &mut Out<'_>, status: &Status) -> fmt::Result {
         ],
     )?;
     out.gauge("calls_limit", "sip.max_calls", calls.max as f64)?;
+    out.gauge(
+        "port_pairs",
+        "Pairs of ports that streams have",
+        calls.port_pairs as f64,
+    )?;
+    out.gauge(
+        "port_pairs_limit",
+        "Pairs of ports in media.ports, as the engine has divided them",
+        calls.port_pairs_max as f64,
+    )?;
     out.counter(
         "recordings_published",
         "Recordings published",
