@@ -4,13 +4,17 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use holdfast_e2e::bodies::sdp_of;
 use holdfast_e2e::caller::{Call, Caller};
 use holdfast_e2e::peer::{Peer, Request};
 use holdfast_e2e::process::binary;
+use holdfast_e2e::script::{Ask, text_of};
 use holdfast_e2e::search::files_with;
+use holdfast_e2e::secure::Secure;
+use holdfast_e2e::srtp::{Key, answered};
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{Mode, Talk, truth};
 use holdfast_e2e::wait::{PATIENCE, wait_for};
@@ -20,6 +24,7 @@ use holdfast_load::sip::Message;
 use holdfast_load::uac::Transport;
 use holdfast_load::verify::{LegTruth, check_recording};
 use holdfast_manifest::{EndReason, GapCause, MarkKind, PausedBy};
+use holdfast_units::SrtpSuite;
 use serde_json::Value;
 
 /// The caller answers re-INVITEs 405, as some SBCs do: the pause holds all the same.
@@ -326,4 +331,46 @@ fn the_messages_of_a_call_are_traced_while_somebody_looks() {
     );
     assert!(text.contains("<--") && text.contains("-->"), "{text}");
     assert!(!text.contains(&other.call_id), "{text}");
+}
+
+/// A key is offered while somebody looks; neither it nor the recorder's is in what he sees.
+#[test]
+fn a_trace_has_no_keys_of_srtp() {
+    let suite = SrtpSuite::AesCm128Sha1_80;
+    let (one, two) = (Key::new(suite, 31), Key::new(suite, 32));
+    let mut call = Secure::open("RTP/SAVP", &one.line(1, ""));
+    let id = calls(&call.system, &["list"])[0]["id"].clone();
+    let mut trace = Command::new(binary("holdfast"))
+        .args(["calls", "trace", id.as_str().expect("its id"), "--config"])
+        .arg(call.system.root().join("holdfast.toml"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a trace");
+    let mut said = BufReader::new(trace.stdout.take().expect("its output"));
+    let mut text = String::new();
+    said.read_line(&mut text).expect("that it has begun");
+
+    let line = two.line(2, "|2^20");
+    let line = format!("m=audio 40000 RTP/SAVP 0\na=label:1\na=sendonly\n{line}");
+    let offer = Ask::invite().sdp(&sdp_of(&call.system, &line));
+    let answer = text_of(&call.script.ok(&offer));
+    let theirs = answered(&answer)[0].clone().expect("a key of theirs").key;
+    call.script.hang_up();
+    said.read_to_string(&mut text).expect("the trace");
+    assert!(trace.wait().expect("its end").success());
+
+    // The offer and the answer are there, each with its line and without its key.
+    for shown in [
+        "<-- ",
+        "--> ",
+        "a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:***",
+    ] {
+        assert!(text.contains(shown), "no {shown} in {text}");
+    }
+    assert_eq!(text.matches("a=crypto:2 ").count(), 2, "{text}");
+    for key in [&two, &theirs] {
+        for secret in [key.base64(), key.hex()] {
+            assert!(!text.contains(&secret), "{text}");
+        }
+    }
 }
