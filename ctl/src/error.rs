@@ -26,6 +26,10 @@ pub(crate) enum CommandError {
     NoSuchCall { text: String },
     #[error("no server answers at {path}", path = path.display())]
     NoServer { path: PathBuf, source: io::Error },
+    #[error(
+        "the media engine is not connected, so that nothing is measured: holdfast status says more"
+    )]
+    NoEngine,
     #[error("the server at {path} does not speak as this command does: {text}", path = path.display())]
     Misunderstood { path: PathBuf, text: String },
     #[error("the server does not do that")]

@@ -31,6 +31,10 @@ pub(crate) fn latency(
     let mut before: Option<Vec<StageLatency>> = None;
     loop {
         let now = ask(server)?;
+        // Whoever watches sees it come.
+        if now.is_empty() && view.watch.is_none() {
+            return Err(CommandError::NoEngine);
+        }
         let shown = match &before {
             None => now.clone(),
             Some(before) => now.iter().map(|it| since(it, before)).collect(),
@@ -87,10 +91,7 @@ fn show(out: &mut dyn Write, stages: &[StageLatency], view: View) -> Result<(), 
         return Ok(());
     }
     if stages.is_empty() {
-        writeln!(
-            out,
-            "the media engine does not tell: is it connected? (holdfast status)"
-        )?;
+        writeln!(out, "{}", CommandError::NoEngine)?;
         return Ok(());
     }
     write!(out, "{}", table(&stages))?;

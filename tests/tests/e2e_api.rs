@@ -239,6 +239,31 @@ fn latencies_are_told_in_the_formats_of_hdrhistogram_and_in_the_terminal() {
     );
 }
 
+/// Nothing is told of an engine that is not there, and that is no good answer.
+#[test]
+fn latencies_of_an_engine_that_is_not_there_are_an_error() {
+    let Recorded { mut system, .. } = recorded();
+    assert_eq!(get(&system, "/api/latency").status, 200);
+    system.engine.kill();
+    let gone = wait_for("the death of the engine is seen", || {
+        let response = get(&system, "/api/latency");
+        (response.status == 503).then_some(response)
+    });
+    assert_eq!(gone.json()["detail"], "the media engine is not connected");
+    assert_eq!(get(&system, "/api/latency?format=hlog").status, 503);
+    for arguments in [&["latency"][..], &["latency", "--json"]] {
+        let output = Command::new(binary("holdfast"))
+            .args(arguments)
+            .arg("--config")
+            .arg(system.root().join("holdfast.toml"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("the media engine is not connected"), "{said}");
+    }
+}
+
 /// Every path that the description has is asked; what comes back is what it says.
 #[test]
 fn the_description_says_what_is_answered() {

@@ -71,6 +71,8 @@ impl Watch {
     /// The engine is gone. Its numbers stay until it says new ones.
     pub fn handle_engine_gone(&mut self) {
         self.engine.is_connected = false;
+        // Half of what was asked for is none.
+        self.latencies.clear();
         self.answer_waiting();
     }
 

@@ -47,6 +47,9 @@ async fn latency(
     let Query(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
     let stage = wanted.stage.as_deref().map(stage_of).transpose()?;
     let mut stages = http.latencies().await?;
+    if stages.is_empty() {
+        return Err(Problem::no_engine());
+    }
     stages.retain(|it| stage.is_none_or(|stage| it.stage == stage));
     stages.retain(|it| wanted.shard.is_none_or(|shard| it.shard == shard));
     match wanted.format.unwrap_or(Format::Json) {

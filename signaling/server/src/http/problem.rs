@@ -55,6 +55,14 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
+    /// Only the engine knows, and it is not there.
+    pub fn no_engine() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the media engine is not connected",
+        )
+    }
+
     /// The process does not answer itself.
     pub fn silent() -> Self {
         Self::new(
