@@ -31,6 +31,7 @@ use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
 use holdfast_catalogue::{Catalogue, Query};
 use holdfast_control::Stage;
 use holdfast_control::operator::Command as Ask;
+use holdfast_units::WallTime;
 
 use crate::error::CommandError;
 
@@ -52,7 +53,9 @@ struct Cli {
 /// What the command leaves behind.
 const EXIT_CODES: &str = "Exit status: 0 where all is well; 1 where something is wrong with what was \
                           looked at (no such recording, a file that is not as it was, a server that \
-                          is not ready); 2 where the command itself was wrong.";
+                          is not ready); 2 where the command itself was wrong.\n\n\
+                          With --json, an error is written to standard output as well: {\"error\": \"…\"}, \
+                          on one line and with the same exit status.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -192,6 +195,12 @@ enum RecordingsCommand {
         /// Those of one day (UTC) alone.
         #[arg(long, value_name = "YYYY-MM-DD", value_parser = holdfast_catalogue::parse_day)]
         day: Option<holdfast_catalogue::Day>,
+        /// Those begun at this day (UTC) or moment, or after it: 2026-11-22 or 2026-11-22T10:00:00Z.
+        #[arg(long, value_name = "TIME", value_parser = holdfast_catalogue::parse_moment)]
+        from: Option<WallTime>,
+        /// Those begun before it.
+        #[arg(long, value_name = "TIME", value_parser = holdfast_catalogue::parse_moment)]
+        to: Option<WallTime>,
         /// The newest N alone.
         #[arg(long, value_name = "N")]
         last: Option<usize>,
@@ -250,7 +259,18 @@ enum RecordingsCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if error.use_stderr() && std::env::args_os().any(|it| it == "--json") {
+                let text = error.to_string();
+                // What cannot be written is on standard error all the same.
+                let text = text.strip_prefix("error: ").unwrap_or(&text);
+                let _ = write_error(&mut io::stdout(), text.trim_end());
+            }
+            error.exit();
+        }
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = run(&cli, &mut out).and_then(|verdict| {
         out.flush().map_err(CommandError::Output)?;
@@ -264,10 +284,20 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("holdfast: {}", error::chain(&error));
+            let text = error::chain(&error);
+            if cli.json {
+                let _ = write_error(&mut out, &text);
+            }
+            eprintln!("holdfast: {text}");
             ExitCode::from(1)
         }
     }
+}
+
+/// An error for whoever reads JSON, on one line.
+fn write_error(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{}", serde_json::json!({ "error": text }))?;
+    out.flush()
 }
 
 /// What a command found.
@@ -319,6 +349,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
     match &recordings.command {
         RecordingsCommand::List {
             day,
+            from,
+            to,
             last,
             participant,
             number,
@@ -326,10 +358,11 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
         } => {
             let query = Query {
                 day: *day,
+                from: *from,
+                to: *to,
                 participant: participant.clone(),
                 number: number.clone(),
                 call_id: call_id.clone(),
-                ..Query::default()
             };
             let wanted = list::Wanted { last: *last, query };
             list::list(out, &catalogue, &wanted, cli.json)

@@ -43,6 +43,29 @@ fn list_is_in_the_order_of_time_and_passes_over_what_is_no_recording() {
     assert_eq!(json(&["--day", "2026-11-23"]), [id(0x22).to_string()]);
     assert_eq!(json(&["--last", "1"]), [id(0x22).to_string()]);
     assert!(json(&["--day", "2025-01-01"]).is_empty());
+    // Begun at it or after it, and before it.
+    let all = [id(0xaa), id(0x11), id(0x22)].map(|it| it.to_string());
+    let from = |time| json(&["--from", time]);
+    let to = |time| json(&["--to", time]);
+    assert_eq!(from("2026-11-22T10:00:00Z"), all);
+    assert_eq!(from("2026-11-22T10:00:01Z"), all[1..]);
+    assert_eq!(from("2026-11-23"), all[2..]);
+    assert_eq!(to("2026-11-22T10:01:00Z"), all[..1]);
+    assert_eq!(to("2026-11-23"), all[..2]);
+    let between = [
+        "--from",
+        "2026-11-22T10:00:30Z",
+        "--to",
+        "2026-11-22T10:01:30Z",
+    ];
+    assert_eq!(json(&between), all[1..2]);
+    let wrong = sandbox.holdfast(&["recordings", "list", "--from", "yesterday"]);
+    assert_eq!(wrong.status, 2);
+    assert!(
+        wrong.stderr.contains("2026-11-22T10:00:00Z"),
+        "{}",
+        wrong.stderr
+    );
 }
 
 #[test]
@@ -474,6 +497,52 @@ fn export_takes_one_target() {
         let outcome = sandbox.holdfast(&arguments);
         assert_eq!(outcome.status, 2, "{wrong:?}: {}", outcome.stderr);
     }
+}
+
+/// Whoever reads JSON reads why there is none.
+#[test]
+fn an_error_is_json_where_that_was_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.publish(id(1), moment(0), &[]);
+    for (arguments, status, expected) in [
+        (
+            &["recordings", "show", "0202", "--json"][..],
+            1,
+            "no recording 0202 in",
+        ),
+        (&["status", "--json"], 1, "no server answers at"),
+        (
+            &["config", "show", "--json", "--config", "none"],
+            1,
+            "reading none: ",
+        ),
+        (&["recordings", "verify", "--json"], 2, "<ID>"),
+        (&["--json", "nonsense"], 2, "nonsense"),
+    ] {
+        let outcome = sandbox.holdfast(arguments);
+        assert_eq!(outcome.status, status, "{arguments:?}");
+        let json: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let error = json["error"].as_str().unwrap();
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert!(
+            outcome.stderr.contains(error),
+            "{error}: {}",
+            outcome.stderr
+        );
+        let text: Vec<&str> = arguments
+            .iter()
+            .copied()
+            .filter(|it| *it != "--json")
+            .collect();
+        let outcome = sandbox.holdfast(&text);
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str()),
+            (status, ""),
+            "{text:?}"
+        );
+    }
+    let help = sandbox.holdfast(&["--help"]);
+    assert!(help.stdout.contains(r#"{"error": "#), "{}", help.stdout);
 }
 
 /// One second of stereo, linear: near full scale on the left, zeros on the right.

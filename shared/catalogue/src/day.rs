@@ -40,6 +40,19 @@ impl fmt::Display for Day {
     }
 }
 
+/// Reads a day, which means its begin, or a moment of RFC 3339.
+///
+/// # Errors
+///
+/// It is written otherwise; the text says how.
+pub fn parse_moment(text: &str) -> Result<WallTime, String> {
+    let read = match parse_day(text) {
+        Ok(day) => holdfast_manifest::time::parse(&format!("{day}T00:00:00Z")),
+        Err(_) => holdfast_manifest::time::parse(text),
+    };
+    read.map_err(|_| "2026-11-22 or 2026-11-22T10:00:00Z".to_owned())
+}
+
 /// Reads `YYYY-MM-DD`.
 ///
 /// # Errors

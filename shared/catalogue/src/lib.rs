@@ -14,7 +14,7 @@ mod index;
 mod search;
 
 pub use catalogue::{Catalogue, Entry, check_id, read_error};
-pub use day::{Day, parse_day};
+pub use day::{Day, parse_day, parse_moment};
 pub use error::CatalogueError;
 pub use evidence::{Finding, check_file, check_files, check_files_telling, check_manifest};
 pub use fingerprint::{fingerprint, hex, is_within};

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use holdfast_catalogue::{Catalogue, CatalogueError, Day, Entry, Query as Search, parse_day};
+use holdfast_catalogue::{Catalogue, CatalogueError, Entry, Query as Search, parse_moment};
 use holdfast_manifest::{FILE_NAME, Manifest};
 use holdfast_units::WallTime;
 use serde::Deserialize;
@@ -71,14 +71,8 @@ async fn search(
     })))
 }
 
-/// A day, or a moment of RFC 3339.
 fn moment(text: &str) -> Result<WallTime, Problem> {
-    let day = |day: Day| holdfast_manifest::time::parse(&format!("{day}T00:00:00Z")).ok();
-    let read = match parse_day(text) {
-        Ok(it) => day(it),
-        Err(_) => holdfast_manifest::time::parse(text).ok(),
-    };
-    read.ok_or_else(|| Problem::bad_request("from, to: 2026-11-22 or 2026-11-22T10:00:00Z"))
+    parse_moment(text).map_err(|how| Problem::bad_request(format!("from, to: {how}")))
 }
 
 fn row((entry, manifest): &(Entry, Manifest)) -> Value {
