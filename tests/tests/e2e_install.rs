@@ -55,7 +55,11 @@ fn everything_is_laid_down_and_taken_away_but_the_settings() {
         "usr/lib/tmpfiles.d/holdfast.conf",
         "usr/lib/sysctl.d/60-holdfast.conf",
         "usr/share/bash-completion/completions/holdfast",
+        "usr/share/holdfast/nftables.conf",
+        "usr/share/holdfast/keepalived.conf",
+        "usr/share/holdfast/prometheus/prometheus.yml",
         "usr/share/holdfast/prometheus/alerts.yml",
+        "usr/share/holdfast/grafana/holdfast.json",
     ] {
         assert!(
             there.contains(&PathBuf::from(wanted)),
