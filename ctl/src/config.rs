@@ -1,6 +1,6 @@
 //! `holdfast config`: the settings file.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,11 +23,17 @@ pub(crate) enum Source {
 impl Source {
     /// The file that was named, else the first that is there of those the server is started with.
     pub fn choose(named: Option<&Path>) -> Self {
-        if let Some(path) = named {
-            return Self::File(path.to_path_buf());
-        }
-        let there = USUAL_FILES.iter().find(|path| Path::new(path).exists());
-        there.map_or(Self::BuiltIn, |path| Self::File(PathBuf::from(path)))
+        Self::choose_among(named, &USUAL_FILES.map(Path::new))
+    }
+
+    fn choose_among(named: Option<&Path>, usual: &[&Path]) -> Self {
+        // Where this user may not look, there is one as well: reading it says what is lacking.
+        let is_there = |path: &&&Path| {
+            let found = path.metadata();
+            found.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+        };
+        let path = named.or_else(|| usual.iter().find(is_there).copied());
+        path.map_or(Self::BuiltIn, |path| Self::File(path.to_path_buf()))
     }
 
     /// The settings, not held against this machine: recordings may be read anywhere.
@@ -254,12 +260,27 @@ fn effective(settings: &Settings) -> Value {
     serde_json::to_value(table).expect("tables of plain values")
 }
 
-/// Where the server's settings usually are, the nearest first.
-const USUAL_FILES: [&str; 2] = ["config/holdfast.toml", "/etc/holdfast/holdfast.toml"];
+/// Where the server's settings usually are: those of the installed services before those of a clone.
+const USUAL_FILES: [&str; 2] = ["/etc/holdfast/holdfast.toml", "config/holdfast.toml"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_settings_of_the_services_come_before_those_of_a_clone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        let usual = [first.as_path(), second.as_path()];
+        let chosen = |named: Option<&Path>| Source::choose_among(named, &usual).name();
+        assert_eq!(chosen(None), Source::BuiltIn.name());
+        std::fs::write(&second, "").unwrap();
+        assert_eq!(chosen(None), second.display().to_string());
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(chosen(None), first.display().to_string());
+        assert_eq!(chosen(Some(&second)), second.display().to_string());
+        assert!(USUAL_FILES[0].starts_with("/etc/"), "{USUAL_FILES:?}");
+    }
 
     #[test]
     fn an_unspecified_address_stands_for_those_that_others_can_reach() {

@@ -5,11 +5,11 @@ mod disk;
 mod kernel;
 mod network;
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use holdfast_control::status::{Question, Reply, Status};
-use holdfast_settings::Settings;
+use holdfast_settings::{Fault, LoadError, Problem};
 use serde_json::json;
 
 use crate::Verdict;
@@ -100,6 +100,14 @@ impl Machine {
     }
 }
 
+/// Numbers as the kernel lists them, `0-3,8`, as ranges.
+fn ranges(list: &str) -> impl Iterator<Item = (u32, u32)> {
+    list.split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+    })
+}
+
 /// Looks at everything.
 pub(crate) fn doctor(
     out: &mut dyn Write,
@@ -118,16 +126,16 @@ pub(crate) fn doctor(
             settings
         }
         Err(error) => {
-            let remedy = "mend the file; `holdfast config check` says whether it is good";
-            findings.push(Finding::bad("settings", error::chain(&error), remedy));
+            findings.push(refused(source, &error));
             source.settings().unwrap_or_default()
         }
     };
-    let status = running(&settings, socket);
+    let socket = socket.unwrap_or(&settings.node.operator_socket);
+    let status = running(socket);
     findings.extend(kernel::look(&machine, &settings));
-    findings.extend(network::look(&machine, &settings, status.as_ref()));
+    findings.extend(network::look(&machine, &settings, status.as_ref().ok()));
     findings.extend(disk::look(&settings));
-    findings.push(server(&settings, status.as_ref()));
+    findings.push(server(socket, &status));
     if json {
         let rows = findings.iter().map(|it| {
             json!({
@@ -147,6 +155,45 @@ pub(crate) fn doctor(
         Level::Good | Level::Note => Verdict::Well,
         Level::Bad => Verdict::Wrong,
     })
+}
+
+/// Why the settings do not serve: the file, or no more than what the user who asks may do.
+fn refused(source: &Source, error: &LoadError) -> Finding {
+    let name = "settings";
+    let file = source.name();
+    let ask = format!("sudo holdfast doctor --config {file}");
+    match error {
+        LoadError::Read { source: cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+            let text = format!(
+                "{file} may not be read by this user: what follows is by the built-in defaults"
+            );
+            Finding::note(name, text, ask)
+        }
+        LoadError::Refused { source: cause, .. } if cause.problems().iter().all(is_forbidden) => {
+            let keys = cause.problems().iter().map(|it| it.key.as_str());
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            let text =
+                format!("{file} is good as it stands; this user may not use what it names: {keys}");
+            Finding::note(name, text, ask)
+        }
+        _ => {
+            let remedy = format!(
+                "mend the file; `holdfast config check --config {file}` says whether it is good"
+            );
+            Finding::bad(name, error::chain(error), remedy)
+        }
+    }
+}
+
+/// `man 3 errno`: permission denied.
+const EACCES: i32 = 13;
+
+/// Whether the user who asks is all that stands in the way.
+fn is_forbidden(problem: &Problem) -> bool {
+    let Fault::NotOnThisMachine { lack, .. } = &problem.fault else {
+        return false;
+    };
+    lack.contains(&io::Error::from_raw_os_error(EACCES).to_string())
 }
 
 impl Level {
@@ -186,28 +233,131 @@ fn for_people(findings: &[Finding]) -> String {
     text
 }
 
-fn running(settings: &Settings, socket: Option<&Path>) -> Option<Status> {
-    let socket = socket.unwrap_or(&settings.node.operator_socket);
-    let mut server = Server::connect(socket.to_owned()).ok()?;
-    match server.question(Question::Status).ok()? {
-        Reply::Status { status } => Some(*status),
-        _ => None,
+fn running(socket: &Path) -> Result<Status, CommandError> {
+    let mut server = Server::connect(socket.to_owned())?;
+    match server.question(Question::Status)? {
+        Reply::Status { status } => Ok(*status),
+        other => Err(CommandError::Misunderstood {
+            path: socket.to_owned(),
+            text: format!("{other:?}"),
+        }),
     }
 }
 
-fn server(settings: &Settings, status: Option<&Status>) -> Finding {
+fn server(socket: &Path, status: &Result<Status, CommandError>) -> Finding {
     let name = "server";
-    let Some(status) = status else {
-        let socket = settings.node.operator_socket.display();
-        let text = format!("no server answers at {socket}");
-        let remedy = "systemctl start holdfast-media holdfast-signaling, or `make run`";
-        return Finding::note(name, text, remedy);
+    let status = match status {
+        Ok(status) => status,
+        Err(CommandError::NoServer { source, .. })
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            let text = format!("this user may not ask the one at {}", socket.display());
+            let remedy = "sudo holdfast doctor; or sudo adduser NAME holdfast, and log in again";
+            return Finding::note(name, text, remedy);
+        }
+        Err(_) => {
+            let text = format!("no server answers at {}", socket.display());
+            let remedy = "systemctl start holdfast-media holdfast-signaling, or `make run`";
+            return Finding::note(name, text, remedy);
+        }
     };
     match status.faults().next() {
         None => Finding::good(name, format!("ready, {} calls", status.calls.active)),
         Some(fault) => {
-            let remedy = "`holdfast status` and the logs: journalctl -u 'holdfast-*' -p warning";
+            let remedy = "`holdfast status`, and the logs: journalctl -u 'holdfast-*' | grep -wE 'WARN|ERROR'";
             Finding::bad(name, fault.text.clone(), remedy)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
+    use holdfast_settings::Settings;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_this_user_may_not_ask_is_not_taken_for_none() {
+        let path = PathBuf::from("operator.sock");
+        let failed = |kind: ErrorKind| {
+            let error = CommandError::NoServer {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            server(&path, &Err(error)).text
+        };
+        let forbidden = failed(ErrorKind::PermissionDenied);
+        assert_eq!(forbidden, "this user may not ask the one at operator.sock");
+        let absent = failed(ErrorKind::NotFound);
+        assert_eq!(absent, "no server answers at operator.sock");
+    }
+
+    /// A machine whose folders belong to somebody else.
+    struct Others {
+        cores: BTreeSet<u32>,
+    }
+
+    impl holdfast_settings::Machine for Others {
+        fn cores(&self) -> io::Result<BTreeSet<u32>> {
+            Ok(self.cores.clone())
+        }
+
+        fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+            Ok([IpAddr::from([127, 0, 0, 1])].into())
+        }
+
+        fn probe_dir_writable(&self, _: &Path) -> io::Result<()> {
+            Err(io::Error::from_raw_os_error(EACCES))
+        }
+
+        fn file_system(&self, _: &Path) -> io::Result<u64> {
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn what_only_this_user_may_not_do_is_no_fault_of_the_file() {
+        let path = PathBuf::from("a.toml");
+        let source = Source::File(path.clone());
+        let on = |cores: &[u32]| {
+            let cores = cores.iter().copied().collect();
+            let refusal = Settings::default().check_machine(&Others { cores });
+            let error = LoadError::Refused {
+                path: path.clone(),
+                source: refusal.unwrap_err(),
+            };
+            refused(&source, &error)
+        };
+        let remedy = Some("sudo holdfast doctor --config a.toml");
+        let forbidden = on(&[0]);
+        assert_eq!(
+            (forbidden.level, forbidden.remedy.as_deref()),
+            (Level::Note, remedy),
+            "{forbidden:?}"
+        );
+        assert!(
+            forbidden.text.contains("node.state_dir"),
+            "{}",
+            forbidden.text
+        );
+        // Another fault beside it is the file's.
+        assert_eq!(on(&[7]).level, Level::Bad);
+
+        let unread = |kind: ErrorKind| {
+            let error = LoadError::Read {
+                path: path.clone(),
+                source: kind.into(),
+            };
+            refused(&source, &error)
+        };
+        let unreadable = unread(ErrorKind::PermissionDenied);
+        assert_eq!(
+            (unreadable.level, unreadable.remedy.as_deref()),
+            (Level::Note, remedy)
+        );
+        assert_eq!(unread(ErrorKind::IsADirectory).level, Level::Bad);
     }
 }

@@ -1,6 +1,7 @@
 //! `holdfast recordings list`
 
 use std::io::Write;
+use std::path::Path;
 
 use holdfast_manifest::Manifest;
 use serde_json::{Value, json};
@@ -59,6 +60,23 @@ pub(crate) fn list(
     } else {
         Verdict::Wrong
     })
+}
+
+/// Says that there are none, where the server has not made their folder yet.
+pub(crate) fn none_yet(
+    out: &mut dyn Write,
+    dir: &Path,
+    json: bool,
+) -> Result<Verdict, CommandError> {
+    match json {
+        true => writeln!(out, "{:#}", json!([]))?,
+        false => writeln!(
+            out,
+            "No recordings yet: {} is made with the first.",
+            dir.display()
+        )?,
+    }
+    Ok(Verdict::Well)
 }
 
 fn text_row(manifest: &Manifest, entry: &Entry) -> Vec<String> {

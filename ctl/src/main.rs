@@ -23,7 +23,7 @@ mod trace;
 mod verify;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use crate::error::CommandError;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Settings file [default: config/holdfast.toml or /etc/holdfast/holdfast.toml, else the
+    /// Settings file [default: /etc/holdfast/holdfast.toml or config/holdfast.toml, else the
     /// built-in defaults].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -365,6 +365,10 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
                 call_id: call_id.clone(),
             };
             let wanted = list::Wanted { last: *last, query };
+            // The server makes the folder of the settings with the first recording.
+            if recordings.dir.is_none() && is_absent(&dir) {
+                return list::none_yet(out, &dir, cli.json);
+            }
             list::list(out, &catalogue, &wanted, cli.json)
         }
         RecordingsCommand::Show { id } => show::show(out, &catalogue.find(id)?, cli.json),
@@ -400,6 +404,11 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Verdict, CommandError> {
             export::export(out, &entry, pcap, *stream, cli.json, Some(ciphertext))
         }
     }
+}
+
+fn is_absent(path: &Path) -> bool {
+    path.metadata()
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn stage(text: &str) -> Result<Stage, String> {

@@ -69,6 +69,22 @@ fn list_is_in_the_order_of_time_and_passes_over_what_is_no_recording() {
 }
 
 #[test]
+fn before_the_first_recording_there_are_none_yet_but_a_named_folder_has_to_be_there() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.holdfast(&["recordings", "list"]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.starts_with("No recordings yet"),
+        "{}",
+        outcome.stdout
+    );
+    let outcome = sandbox.holdfast(&["recordings", "list", "--json"]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "[]\n"));
+    let outcome = sandbox.holdfast(&["recordings", "list", "--dir", "var/recordings"]);
+    assert_eq!(outcome.status, 1, "{}", outcome.stdout);
+}
+
+#[test]
 fn a_manifest_that_does_not_read_is_told_and_hides_no_other() {
     let sandbox = Sandbox::new();
     sandbox.publish(id(1), moment(0), &[]);

@@ -131,11 +131,14 @@ const OCTETS_PER_CALL: f64 = 2.0 * (50.0 * 200.0 + 16_000.0);
 
 fn unwritable(name: &'static str, path: &Path, error: &io::Error) -> Finding {
     let folder = existing(path);
-    Finding::note(
-        name,
-        format!("{} cannot be tried: {error}", folder.display()),
-        "run it as the user of the service: sudo -u holdfast holdfast doctor",
-    )
+    let folder = folder.display();
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "this user may not write there: sudo holdfast doctor".to_owned()
+        }
+        _ => format!("findmnt -T {folder} and df -h {folder} show the disk"),
+    };
+    Finding::note(name, format!("{folder} cannot be tried: {error}"), remedy)
 }
 
 fn ms(time: Duration) -> String {

@@ -59,8 +59,9 @@ fn seccomp(machine: &Machine) -> Option<Finding> {
     let status = machine.read("proc/self/status")?;
     (field(&status, "Seccomp")? == "2").then(|| {
         let text = "a seccomp filter is in force here: a container, as a rule";
-        let remedy = "permit io_uring_setup, io_uring_enter and io_uring_register in its profile: \
-                      docker run --security-opt seccomp=config/seccomp.json";
+        let remedy = "it has to permit io_uring_setup, io_uring_enter and io_uring_register; Docker's own \
+                      does not: security_opt seccomp=unconfined for the engine, as docker-compose.yml \
+                      has it (docker run --security-opt seccomp=unconfined)";
         Finding::note("seccomp", text, remedy)
     })
 }
@@ -202,8 +203,8 @@ fn synchronised(machine: &Machine) -> Finding {
 }
 
 fn governors(machine: &Machine, settings: &Settings) -> Option<Finding> {
-    let path = |core| format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");
-    let governor = |core: &u32| machine.read(&path(*core));
+    let path = |core: &str| format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");
+    let governor = |core: &u32| machine.read(&path(&core.to_string()));
     let slow: Vec<String> = settings
         .media
         .cores
@@ -211,18 +212,17 @@ fn governors(machine: &Machine, settings: &Settings) -> Option<Finding> {
         .filter(|core| governor(core).is_some_and(|it| it != "performance"))
         .map(u32::to_string)
         .collect();
-    let first = slow.first()?;
-    Some(Finding::note(
-        "governor",
-        format!(
-            "cores {} of media.cores save power: turns take longer",
-            slow.join(" ")
-        ),
-        format!(
-            "echo performance > /{}, for each of them",
-            path(first.parse().ok()?)
-        ),
-    ))
+    let cores = slow.join(" ");
+    (!slow.is_empty()).then(|| {
+        Finding::note(
+            "governor",
+            format!("cores {cores} of media.cores save power: turns take longer"),
+            format!(
+                "sudo sh -c 'for i in {cores}; do echo performance > /{}; done'",
+                path("$i")
+            ),
+        )
+    })
 }
 
 /// A field of a status file.
