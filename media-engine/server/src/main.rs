@@ -80,9 +80,6 @@ struct Arguments {
     without_lost_keys: bool,
 }
 
-/// Segments that a journal keeps for use again.
-const REUSABLE_SEGMENTS_MAX: usize = 4;
-
 /// Descriptors that are kept for signaling: its listening sockets.
 const SIGNALING_DESCRIPTORS_MAX: usize = 64;
 
@@ -413,7 +410,8 @@ fn writer_config(settings: &Settings, index: u16, recovered: &recovery::Recovere
         journal: recovered.journal,
         segment_size: settings.journal.segment_size,
         segments_max: settings.journal.segments_max as usize,
-        reusable_max: REUSABLE_SEGMENTS_MAX,
+        // To make one anew takes many times as long, and so do its first writes.
+        reusable_max: settings.journal.segments_max as usize,
         block_size: BLOCK_SIZE,
         commit_interval: settings.media.commit_interval,
     }

@@ -95,6 +95,8 @@ struct State {
     in_flight: usize,
     /// Turns since a datagram came.
     quiet_turns: u32,
+    /// The last turn took as many datagrams as it may, so there may be more.
+    has_more: bool,
 }
 
 /// Starts the thread of a shard.
@@ -167,6 +169,7 @@ async fn run(setup: ShardSetup) {
         index,
         in_flight: 0,
         quiet_turns: 0,
+        has_more: false,
     };
     state.keep_journal();
     let state = Rc::new(RefCell::new(state));
@@ -212,12 +215,17 @@ async fn run(setup: ShardSetup) {
 ///
 /// The executor polls the disk without a pause while a request is under way, which at a load where there
 /// always is one costs as much as half of what is done for the packets. So it gets a part of each tick,
-/// and all of it only where a call waits for a commit.
+/// and all of it only where a call waits for a commit. Where the last turn has left datagrams behind, it
+/// gets its part and no more, else what a stall of the disk has left would take long to be made up for.
 async fn rest(state: &Rc<RefCell<State>>, time: Duration) {
-    let (is_busy, is_awaited) = {
+    let (is_busy, is_awaited, has_more) = {
         let state = state.borrow();
-        (state.in_flight > 0, state.shard.is_awaited())
+        let is_busy = state.in_flight > 0;
+        (is_busy, state.shard.is_awaited(), state.has_more)
     };
+    if has_more {
+        return glommio::timer::sleep(EXECUTOR_TIME).await;
+    }
     if is_busy && is_awaited {
         return glommio::timer::sleep(time).await;
     }
@@ -270,6 +278,7 @@ fn receive(state: &Rc<RefCell<State>>, now: MonoTime) -> bool {
         known,
         intake,
         quiet_turns,
+        has_more,
         ..
     } = &mut *state.borrow_mut();
     let budget = intake.budget(shard.room());
@@ -295,6 +304,7 @@ fn receive(state: &Rc<RefCell<State>>, now: MonoTime) -> bool {
             _ => 0,
         };
     }
+    *has_more = taken > 0 && taken >= budget;
     intake.handle_polled(now, budget, taken, ingest.holds_back());
     shard.set_held_back(intake.is_held_back(now));
     ingest.handle_position(shard.next_lsn().0);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The streams are flushed a few at a time, so each has a position of its own in the journal; the
-//! checkpoint's is where the first of them began. A failure anywhere only puts it off: the journal
+//! checkpoint's is where the first of them began. How many at a time follows the clock, not the turns: a
+//! shard that is behind takes few and long ones, and what the journal has to keep meanwhile grows. A failure anywhere only puts it off: the journal
 //! keeps what it holds. One that is given up while the disk owes an answer waits for that answer,
 //! which says nothing about the next one.
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use holdfast_journal::Lsn;
 use holdfast_units::MonoTime;
 
+use crate::limits::{CHECKPOINT_ROUND, CHECKPOINT_SLICE};
 use crate::saved::{CheckpointWriter, StreamCheckpoint};
 
 /// Where the making of a checkpoint stands.
@@ -37,6 +39,8 @@ enum Phase {
     /// Flushing streams, from this slot on.
     Flushing {
         next_slot: usize,
+        /// Up to this moment slots were taken for their share of time.
+        since: MonoTime,
         checkpoint: CheckpointWriter,
     },
     /// Waiting for the disk to have everything that was ordered.
@@ -70,9 +74,22 @@ impl Checkpointer {
             self.next_at = now + self.interval;
             self.phase = Phase::Flushing {
                 next_slot: 0,
+                since: now,
                 checkpoint: CheckpointWriter::new(settled, self.size + self.size / 4),
             };
         }
+    }
+
+    /// How many slots to flush now, so that all of them are within [`CHECKPOINT_ROUND`] however long a
+    /// turn takes.
+    pub fn share(&mut self, now: MonoTime, slots: usize) -> usize {
+        let Phase::Flushing { since, .. } = &mut self.phase else {
+            return 0;
+        };
+        let passed = now.since(*since).min(CHECKPOINT_ROUND);
+        *since = now;
+        let share = slots as u128 * passed.as_nanos() / CHECKPOINT_ROUND.as_nanos();
+        CHECKPOINT_SLICE.max(share as usize)
     }
 
     /// The slot to be flushed next, if any.
@@ -98,6 +115,7 @@ impl Checkpointer {
             Phase::Flushing {
                 next_slot,
                 checkpoint,
+                ..
             } if next_slot >= slots => {
                 self.phase = Phase::Syncing { checkpoint };
                 true
@@ -236,5 +254,27 @@ mod tests {
         assert!(!checkpointer.begin_sync(2));
         assert_eq!(checkpointer.next_slot(2), Some(1));
         assert!(checkpointer.begin_sync(2));
+    }
+
+    #[test]
+    fn all_slots_are_flushed_within_the_round_however_long_a_turn_takes() {
+        const SLOTS: usize = 16_000;
+        for turn in [1, 2, 10, 100, 700].map(Duration::from_millis) {
+            let mut checkpointer = Checkpointer::new(T0, INTERVAL, Lsn(0));
+            let begin = T0 + INTERVAL;
+            checkpointer.begin_if_due(begin, Lsn(1));
+            let mut now = begin;
+            while !checkpointer.begin_sync(SLOTS) {
+                now = now + turn;
+                let share = checkpointer.share(now, SLOTS);
+                let even =
+                    SLOTS * turn.as_millis() as usize / CHECKPOINT_ROUND.as_millis() as usize;
+                assert!(share <= even.max(CHECKPOINT_SLICE), "{share} in {turn:?}");
+                for _ in 0..share {
+                    checkpointer.next_slot(SLOTS);
+                }
+            }
+            assert!(now.since(begin) <= CHECKPOINT_ROUND + turn, "{turn:?}");
+        }
     }
 }

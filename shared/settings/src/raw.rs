@@ -355,7 +355,7 @@ impl Default for RawJournal {
         Self {
             dir: "auto".to_owned(),
             segment_size: "64 MiB".to_owned(),
-            segments_max: 16,
+            segments_max: 32,
             checkpoint_interval: "2 s".to_owned(),
         }
     }

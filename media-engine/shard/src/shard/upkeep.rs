@@ -12,7 +12,10 @@ use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 use super::{Overflow, Shard};
 use crate::assembled::{AssembledStream, Authentic, LiveCounts};
 use crate::disk::DiskOrder;
-use crate::limits::{ASSEMBLE_BATCHES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX, REPORT_ROUND};
+use crate::limits::{
+    ASSEMBLE_BATCHES_MAX, CHECKPOINT_PIECES_MAX, CHECKPOINT_SLICE, PIECES_IN_FLIGHT_MAX,
+    REPORT_ROUND,
+};
 use crate::live::{LiveStream, Unwritten};
 use crate::output::{Notice, Output, ShardEvent};
 use crate::records;
@@ -159,7 +162,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             self.checkpointer.begin_if_due(now, settled);
         }
         let slots = self.assembly.stream_slots();
-        for _ in 0..CHECKPOINT_SLICE {
+        for count in 0..self.checkpointer.share(now, slots) {
+            let is_behind = self.assembly.pieces_in_flight() >= CHECKPOINT_PIECES_MAX;
+            if is_behind && count >= CHECKPOINT_SLICE {
+                break;
+            }
             let Some(slot) = self.checkpointer.next_slot(slots) else {
                 break;
             };
