@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Call, Transport, UacConfig};
+use super::call::Call;
+use super::{Transport, UacConfig};
 use crate::invite::Body;
 use crate::sip::Message;
 
