@@ -86,8 +86,9 @@ impl Timeline {
             let Some(seq) = run.missing_at(ts, samples) else {
                 continue;
             };
-            let until = run.audio_end;
-            let Some(placed) = run.fill(seq, ts, Some(length), until, &mut self.room) else {
+            let (until, arrived_at, room) = (run.audio_end, item.arrived_at, &mut self.room);
+            let Some(placed) = run.fill(seq, Some(ts), Some(length), until, arrived_at, room)
+            else {
                 continue;
             };
             self.totals.recovered += 1;

@@ -3,7 +3,7 @@
 use holdfast_manifest::GapCause;
 
 use super::RATE;
-use super::run::{Begin, Run};
+use super::run::{Begin, Hole, Run};
 use super::spans::{Span, join, subtract};
 use crate::limits::GAPS_MAX;
 
@@ -98,15 +98,18 @@ fn holes(input: &GapInput<'_>, list: &mut GapList) -> Vec<SpanGap> {
     for (index, (run, shift)) in input.runs.iter().zip(input.shifts).enumerate() {
         list.omitted += run.holes_omitted;
         let others = sounding_beside(input, index);
-        for hole in &run.holes {
-            let packets = hole.missing();
+        for holes in run
+            .holes
+            .chunk_by(|one, next| one.span == next.span && !one.span.is_empty())
+        {
+            let packets = holes.iter().map(Hole::missing).sum();
             let cause = if packets > 0 {
                 GapCause::Loss
             } else {
                 GapCause::Dtx
             };
             let gap = SpanGap {
-                span: hole.span.moved(*shift),
+                span: holes[0].span.moved(*shift),
                 cause,
                 packets,
                 packet_samples: run.packet_samples,

@@ -192,9 +192,13 @@ impl Timeline {
         let is_next = run_index == source.run && item.seq > run.last_seq;
         let placed = if is_next {
             run.ends_quiet = item.sound == Sound::Quiet;
-            // All packets of a telephone-event bear the time of its start.
-            let ts = item.sound.keeps_time().then_some(item.ts);
-            Some(run.advance(item.seq, ts, length, item.arrived_at, &mut self.room))
+            Some(run.advance(
+                item.seq,
+                item.timestamp(),
+                length,
+                item.arrived_at,
+                &mut self.room,
+            ))
         } else {
             self.fill(index, run_index, item)
         };
@@ -229,7 +233,8 @@ impl Timeline {
         let until = until.saturating_add(PUSH_MAX);
         let is_behind = item.seq > run.last_seq;
         let length = item.sound.length();
-        let placed = run.fill(item.seq, item.ts, length, until, &mut self.room)?;
+        let (ts, arrived_at) = (item.timestamp(), item.arrived_at);
+        let placed = run.fill(item.seq, ts, length, until, arrived_at, &mut self.room)?;
         if let (Some(next), true) = (next, is_behind) {
             // It was missing between this run and the next one of its source.
             next.missing_before = next.missing_before.saturating_sub(1);

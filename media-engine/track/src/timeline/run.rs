@@ -39,6 +39,9 @@ pub(crate) enum Begin {
 }
 
 /// What lies between two sequence numbers that were heard one after the other.
+///
+/// A telephone-event says nothing of the time. What is missing before one is missing somewhere between the
+/// audio around it: the holes there have one span in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hole {
     after: ExtSeq,
@@ -258,7 +261,9 @@ impl Run {
             span,
         };
         let is_first = self.last_seq < self.first_seq;
-        if !(is_first || joins || hole.is_nothing()) {
+        let is_told = !joins && self.close_open(span);
+        let is_needed = hole.missing() > 0 || !is_told;
+        if is_needed && !(is_first || joins || hole.is_nothing()) {
             self.keep_hole(self.holes.len(), hole, room);
         }
         self.last_seq = seq;
@@ -300,13 +305,15 @@ impl Run {
     }
 
     /// Takes a packet that comes after a later one; the answer is where it is, if it has a place, which may
-    /// be shorter than it sounds. `until` is where its run must have ended.
+    /// be shorter than it sounds. Without a timestamp it is anywhere between the audio around it. `until` is
+    /// where its run must have ended.
     pub(crate) fn fill(
         &mut self,
         seq: ExtSeq,
-        ts: ExtTimestamp,
+        ts: Option<ExtTimestamp>,
         length: Option<Length>,
         until: i64,
+        arrived_at: i64,
         room: &mut usize,
     ) -> Option<Placed> {
         let samples = match length {
@@ -314,17 +321,20 @@ impl Run {
             Some(Length::Unknown) => UNKNOWN_SAMPLES,
             None => 0,
         };
-        let at = self.position(ts);
+        let at = ts.map(|ts| self.position(ts));
         let (at, samples) = if seq < self.first_seq {
+            let at = at.unwrap_or(self.from.saturating_add(self.pushed));
             self.fill_before(seq, at, samples, room)?
         } else if seq > self.last_seq {
+            let at = at.unwrap_or(self.audio_end);
             // It belongs behind a run that has ended.
             let at = at.min(until.saturating_sub(samples)).max(self.audio_end);
             let samples = samples.min(until.saturating_sub(at)).max(0);
             self.audio_end = at.saturating_add(samples);
             (at, samples)
         } else {
-            self.fill_hole(seq, at, samples, room)?
+            let latest = until.min(arrived_at.saturating_add(AHEAD_MAX));
+            self.fill_hole(seq, at, samples, latest, room)?
         };
         if samples > 0 {
             self.spans.add(Span {
@@ -371,49 +381,36 @@ impl Run {
     fn fill_hole(
         &mut self,
         seq: ExtSeq,
-        at: i64,
+        at: Option<i64>,
         samples: i64,
+        latest: i64,
         room: &mut usize,
     ) -> Option<(i64, i64)> {
         let index = self.holes.partition_point(|hole| hole.before <= seq);
-        let Some(hole) = self
-            .holes
-            .get(index)
-            .copied()
-            .filter(|hole| hole.after < seq)
-        else {
+        let Some(Hole { span, .. }) = self.holes.get(index).filter(|hole| hole.after < seq) else {
             // The hole was not kept; its own timestamp must do.
+            let at = at.unwrap_or(self.from);
             let inside = at >= self.from && at.saturating_add(samples) <= self.audio_end;
             return inside.then_some((at, samples));
         };
-        let samples = samples.min(hole.span.len());
-        let at = at.clamp(hole.span.from, hole.span.to.saturating_sub(samples));
-        let left = Span {
-            from: hole.span.from,
-            to: at,
+        let span = *span;
+        let Some(at) = at else {
+            self.part(index, seq, [span; 2], room);
+            return Some((span.from, 0));
         };
-        let right = Span {
-            from: at.saturating_add(samples),
-            to: hole.span.to,
-        };
-        self.holes.remove(index);
-        *room += 1;
-        for hole in [
-            Hole {
-                after: seq,
-                before: hole.before,
-                span: right,
-            },
-            Hole {
-                after: hole.after,
-                before: seq,
-                span: left,
-            },
-        ] {
-            if !hole.is_nothing() {
-                self.keep_hole(index, hole, room);
-            }
+        if samples > 0 && self.is_open(span) {
+            let at = at.min(latest.saturating_sub(samples)).max(span.from);
+            let end = at.saturating_add(samples);
+            let parts = [(span.from, at), (end, end)].map(|(from, to)| Span { from, to });
+            self.part(index, seq, parts, room);
+            self.audio_end = end;
+            return Some((at, samples));
         }
+        let samples = samples.min(span.len());
+        let at = at.clamp(span.from, span.to.saturating_sub(samples));
+        let end = at.saturating_add(samples);
+        let parts = [(span.from, at), (end, span.to)].map(|(from, to)| Span { from, to });
+        self.part(index, seq, parts, room);
         Some((at, samples))
     }
 
@@ -430,6 +427,61 @@ impl Run {
         // Counted from behind: a silence is more likely to lie before what is missing.
         let back = (hole.span.to - at) / samples;
         Some(hole.before.back(back.unsigned_abs().min(hole.missing())))
+    }
+
+    /// Whether what is between this hole and the end says nothing of the time: the packets behind it are
+    /// telephone-events.
+    fn is_open(&self, span: Span) -> bool {
+        let ends = |span: Span| span.from == self.audio_end && span.to == self.audio_end;
+        ends(span) && self.holes.last().is_some_and(|last| ends(last.span))
+    }
+
+    /// Says where the open holes are; the answer is whether there are any.
+    fn close_open(&mut self, span: Span) -> bool {
+        let closed = Span {
+            from: self.audio_end,
+            to: self.audio_end,
+        };
+        let is_told = !span.is_empty() && self.is_open(closed);
+        if is_told {
+            let open = |hole: &&mut Hole| hole.span == closed;
+            for hole in self.holes.iter_mut().rev().take_while(open) {
+                hole.span = span;
+            }
+        }
+        is_told
+    }
+
+    /// Divides a hole by a packet in it into what is before and what is behind, and with it those that have
+    /// its span in common.
+    fn part(&mut self, index: usize, seq: ExtSeq, parts: [Span; 2], room: &mut usize) {
+        let hole = self.holes.remove(index);
+        *room += 1;
+        let (before, behind) = self.holes.split_at_mut(index);
+        let is_beside = |it: &&mut Hole| it.span == hole.span;
+        let [mut is_left_told, mut is_right_told] = [false; 2];
+        for it in before.iter_mut().rev().take_while(is_beside) {
+            (it.span, is_left_told) = (parts[0], true);
+        }
+        for it in behind.iter_mut().take_while(is_beside) {
+            (it.span, is_right_told) = (parts[1], true);
+        }
+        let left = Hole {
+            before: seq,
+            span: parts[0],
+            ..hole
+        };
+        let right = Hole {
+            after: seq,
+            span: parts[1],
+            ..hole
+        };
+        for (hole, is_told) in [(right, is_right_told), (left, is_left_told)] {
+            let is_needed = hole.missing() > 0 || !is_told;
+            if is_needed && !hole.is_nothing() {
+                self.keep_hole(index, hole, room);
+            }
+        }
     }
 
     fn keep_hole(&mut self, index: usize, hole: Hole, room: &mut usize) {

@@ -143,6 +143,11 @@ impl Sound {
 }
 
 impl Item<'_> {
+    /// Its timestamp, if that says where it is: all packets of a telephone-event bear the time of its start.
+    pub(crate) fn timestamp(&self) -> Option<ExtTimestamp> {
+        self.sound.keeps_time().then_some(self.ts)
+    }
+
     /// Keeps it for later.
     pub(crate) fn hold(&self) -> HeldItem {
         HeldItem {
