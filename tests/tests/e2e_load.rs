@@ -9,8 +9,9 @@ use holdfast_load::agent::Way;
 use holdfast_load::arrivals::Arrivals;
 use holdfast_load::audit::{Audit, audit};
 use holdfast_load::invite::Codec;
-use holdfast_load::media::{Impairment, PortRange};
+use holdfast_load::media::{Fate, Impairment, KeyPress, PortRange};
 use holdfast_load::run::{RunPlan, RunReport, run};
+use holdfast_load::verify::LegTruth;
 
 #[test]
 fn calls_of_a_poisson_process_are_recorded() {
@@ -50,6 +51,82 @@ fn packets_that_leave_late_are_in_their_place() {
     }
 }
 
+#[test]
+fn silences_between_spurts_are_silent_and_no_loss() {
+    let system = System::start(&Options::new());
+    let (report, audit) = carry_out(
+        &system,
+        RunPlan {
+            talk_spurts: true,
+            talk: Duration::from_secs(8),
+            ..plan(&system)
+        },
+    );
+    let legs = || report.truths.iter().flat_map(|call| &call.legs);
+    assert!(
+        legs().any(|leg| leg.plan.unsent.len() > 1),
+        "there are silences"
+    );
+    assert_perfect(&report, &audit, 3);
+}
+
+#[test]
+fn keys_are_named_and_the_audio_around_them_is_there() {
+    let system = System::start(&Options::new());
+    let (report, audit) = carry_out(
+        &system,
+        RunPlan {
+            presses_keys: true,
+            talk: Duration::from_secs(8),
+            ..plan(&system)
+        },
+    );
+    let legs = || report.truths.iter().flat_map(|call| &call.legs);
+    assert!(
+        legs().any(|leg| leg.plan.keys.len() > 1),
+        "keys are pressed"
+    );
+    assert_perfect(&report, &audit, 3);
+}
+
+/// With silences, a packet that is lost beside one makes a gap with it; without them no gap may be told
+/// but what was lost, beside keys neither.
+#[test]
+fn all_that_can_befall_a_call_at_once_is_accounted_for() {
+    let system = System::start(&Options::new());
+    let harm = Impairment {
+        loss_ppm: 50_000,
+        duplicate_ppm: 50_000,
+        reorder_ppm: 50_000,
+        jitter_max: Duration::from_millis(60),
+        seed: 7,
+    };
+    for talk_spurts in [false, true] {
+        let (report, audit) = carry_out(
+            &system,
+            RunPlan {
+                impairment: harm,
+                talk_spurts,
+                presses_keys: true,
+                talk: Duration::from_secs(10),
+                calls: 10,
+                ..plan(&system)
+            },
+        );
+        // Beside its last packets audio is lost and comes late, too.
+        let legs = report.truths.iter().flat_map(|call| &call.legs);
+        let fates = legs.flat_map(|leg| {
+            let slots = leg.plan.keys.iter().flat_map(KeyPress::repeats);
+            slots.map(|slot| leg.plan.fate(slot))
+        });
+        let fates: Vec<_> = fates.collect();
+        for fate in [Fate::Lose, Fate::Delay] {
+            assert!(fates.contains(&fate), "{fate:?} of {fates:?}");
+        }
+        assert_perfect(&report, &audit, 10);
+    }
+}
+
 /// Three calls of three seconds, all of them plain.
 fn plan(system: &System) -> RunPlan {
     let (first, last) = system.caller_ports();
@@ -66,6 +143,8 @@ fn plan(system: &System) -> RunPlan {
         codec: Codec::Pcmu,
         ports: PortRange::new(first, last).expect("ports"),
         impairment: Impairment::default(),
+        talk_spurts: false,
+        presses_keys: false,
         is_encrypted: false,
         may_be_forgotten: false,
         proves_dialogs: false,
@@ -85,8 +164,12 @@ fn assert_perfect(report: &RunReport, audit: &Audit, calls: u64) {
     assert_eq!((audit.recordings, report.send_failures), (calls, 0));
     assert_eq!(audit.problems, [""; 0]);
     let sent = report.truths.iter().flat_map(|call| &call.legs);
-    let packets: u64 = sent.map(|leg| leg.plan.counts().packets).sum();
-    assert_eq!((audit.packets_right, audit.packets_missing), (packets, 0));
+    let heard = sent.map(|LegTruth { plan, .. }| {
+        let heard = (0..plan.slots).filter(|&slot| plan.is_audible(slot));
+        heard.count() as u64
+    });
+    let heard: u64 = heard.sum();
+    assert_eq!((audit.packets_right, audit.packets_missing), (heard, 0));
 }
 
 /// How long the next recording may take.

@@ -120,7 +120,16 @@ pub(crate) struct CallsArgs {
     /// Packets leave up to so many milliseconds late, in order all the same.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=limits::JITTER_MAX.as_millis() as u64))]
     pub(crate) jitter: u64,
-    /// Decides on all that falls by chance: which packets are damaged or late, and when calls come.
+    /// The parties speak in spurts of 1.5 s on average and send nothing for 1 s on average between them,
+    /// as with silence suppression; the recording has to be silent there, and to miss nothing.
+    #[arg(long)]
+    pub(crate) talk_spurts: bool,
+    /// The parties press keys, one every 2 s on average: telephone-events (RFC 4733) in the place of audio,
+    /// that the manifest has to name.
+    #[arg(long)]
+    pub(crate) dtmf: bool,
+    /// Decides on all that falls by chance: which packets are damaged or late, when calls come, when a
+    /// party is silent, and which keys it presses.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }

@@ -34,6 +34,8 @@ pub(crate) fn calls(args: &CallsArgs) -> Outcome {
             jitter_max: Duration::from_millis(args.jitter),
             seed: args.seed,
         },
+        talk_spurts: args.talk_spurts,
+        presses_keys: args.dtmf,
         is_encrypted: args.srtp,
         may_be_forgotten: args.survivors && !args.prove_dialogs,
         proves_dialogs: args.prove_dialogs,

@@ -16,6 +16,9 @@ pub enum Codec {
     Pcma,
 }
 
+/// Payload type of telephone-events (RFC 4733), offered on every line.
+pub const EVENT_PAYLOAD_TYPE: u8 = 101;
+
 /// Direction of an m-line (RFC 8866 section 6.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
@@ -183,14 +186,17 @@ impl Offer {
             let (port, codec) = (leg.rtp.port(), leg.codec);
             let payload_type = codec.payload_type();
             let profile = leg.crypto.as_ref().map_or("RTP/AVP", |_| "RTP/SAVP");
-            let _ = write!(text, "m=audio {port} {profile} {payload_type} 101\r\n");
+            let _ = write!(
+                text,
+                "m=audio {port} {profile} {payload_type} {EVENT_PAYLOAD_TYPE}\r\n"
+            );
             if leg.rtp.ip() != origin {
                 let _ = write!(text, "c=IN {}\r\n", connection(leg.rtp.ip()));
             }
             let _ = write!(
                 text,
-                "a=rtpmap:{payload_type} {}/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
-                 a=fmtp:101 0-15\r\na=ptime:20\r\na=label:{}\r\na={}\r\n",
+                "a=rtpmap:{payload_type} {}/8000\r\na=rtpmap:{EVENT_PAYLOAD_TYPE} telephone-event/8000\r\n\
+                 a=fmtp:{EVENT_PAYLOAD_TYPE} 0-15\r\na=ptime:20\r\na=label:{}\r\na={}\r\n",
                 codec.name(),
                 leg.label,
                 leg.direction.attribute(),

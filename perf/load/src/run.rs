@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::agent::{Agent, AgentError};
 use crate::answer::Answer;
 use crate::invite::Offer;
-use crate::media::{LegPlan, PortPair, Sender, StreamJob, StreamReport};
+use crate::media::{LegPlan, PortPair, Sender, StreamJob, StreamReport, key_presses, silences};
 use crate::pattern::LegKey;
 use crate::sip::Message;
 use crate::uac::{Event, Method};
@@ -159,14 +159,8 @@ impl Run {
             if self.plan.is_encrypted {
                 offer = offer.encrypted();
             }
-            let slots = (self.plan.talk.as_millis() / 20)
-                .try_into()
-                .unwrap_or(u32::MAX);
             let plans = (0..self.plan.streams)
-                .map(|leg| LegPlan {
-                    impairment: self.plan.impairment,
-                    ..LegPlan::plain(LegKey { call: number, leg }, codec, slots)
-                })
+                .map(|leg| self.leg_plan(LegKey { call: number, leg }))
                 .collect();
             self.agent.invite(number, &offer.multipart())?;
             let call = Call {
@@ -181,6 +175,30 @@ impl Run {
             self.call_by_number.insert(number, call);
         }
         Ok(())
+    }
+
+    /// What a leg says.
+    fn leg_plan(&self, key: LegKey) -> LegPlan {
+        let RunPlan {
+            talk,
+            codec,
+            impairment,
+            talk_spurts,
+            presses_keys,
+            ..
+        } = self.plan;
+        let slots = u32::try_from(talk.as_millis() / 20).unwrap_or(u32::MAX);
+        let mut plan = LegPlan {
+            impairment,
+            ..LegPlan::plain(key, codec, slots)
+        };
+        if talk_spurts {
+            plan.unsent = silences(key, slots, impairment.seed);
+        }
+        if presses_keys {
+            plan.keys = key_presses(key, slots, &plan.unsent, impairment.seed);
+        }
+        plan
     }
 
     fn hang_up_due(&mut self, now: Instant) -> Result<(), RunError> {

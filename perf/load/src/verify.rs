@@ -1,7 +1,7 @@
 //! Checks published recordings against what was sent.
 //!
 //! `channel` looks at samples alone, `recording` at one recording with its manifest and the SHA-256 of
-//! its files, `metadata` at what is said of who took part, `library` finds recordings by their Call-ID.
+//! its files, `metadata` at what is said of who took part, `told` at keys and silences, `library` finds recordings by their Call-ID.
 //! A recording passes only where every sample, every count and every word of these is what a perfect
 //! recorder would have.
 
@@ -9,6 +9,7 @@ mod channel;
 mod library;
 mod metadata;
 mod recording;
+mod told;
 
 pub use channel::{ChannelVerdict, check_channel, find};
 pub use library::{Library, Published};

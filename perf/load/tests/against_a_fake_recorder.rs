@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use fake_recorder::{DOCUMENT, FakeRecorder, Flaws};
 
 mod fake_recorder;
+mod parties;
 
 /// What a run against a recorder with these flaws shows. Each scenario has ports of its own, since
 /// they run side by side.
@@ -82,6 +83,8 @@ fn plan(
         codec: Codec::Pcmu,
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
         impairment,
+        talk_spurts: false,
+        presses_keys: false,
         is_encrypted: false,
         may_be_forgotten: false,
         proves_dialogs: false,

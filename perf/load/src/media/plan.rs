@@ -6,7 +6,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::invite::Codec;
+use super::habits::KeyPress;
+use crate::invite::{Codec, EVENT_PAYLOAD_TYPE};
 use crate::pattern::{self, LegKey, PACKET_SAMPLES, StreamStart};
 
 /// What one leg sends from its first packet to its last.
@@ -18,9 +19,11 @@ pub struct LegPlan {
     pub codec: Codec,
     /// Slots of 20 ms from the first packet to the last, both included.
     pub slots: u32,
-    /// Slots in which the sender is silent: no packet, no sequence number, the timestamp goes on.
+    /// Slots in which the sender is silent, in order: no packet, no sequence number, the timestamp goes on.
     pub unsent: Vec<Range<u32>>,
-    /// Slots whose packets are sent while recording is paused: they must not be in the recording.
+    /// Keys that the party presses, in order.
+    pub keys: Vec<KeyPress>,
+    /// Slots whose packets are sent while recording is paused, in order: they must not be in the recording.
     pub withheld: Vec<Range<u32>>,
     /// What the sender does to its own packets.
     pub impairment: Impairment,
@@ -60,7 +63,8 @@ pub enum Fate {
 /// One datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Its slot, which decides payload and timestamp.
+    /// Its slot, which decides payload and timestamp. The repetitions of a key's final packet have that
+    /// of the first of them.
     pub slot: u32,
     /// Packets before it in sequence.
     pub sequence: u32,
@@ -93,7 +97,7 @@ pub(super) struct Cursor {
 }
 
 /// What one slot sends, in order.
-pub(super) type Burst = [Option<Packet>; 3];
+pub(super) type Burst = [Option<Packet>; 4];
 
 impl LegPlan {
     /// An unbroken, undamaged leg.
@@ -104,18 +108,19 @@ impl LegPlan {
             codec,
             slots,
             unsent,
+            keys: Vec::new(),
             withheld,
             impairment: Impairment::default(),
         }
     }
 
     /// What becomes of the packet of a slot. The first packets, by which a recorder learns the
-    /// source, and the last, whose loss nobody could notice, are always sent.
+    /// source, the last, whose loss nobody could notice, and those of keys are always sent.
     pub fn fate(&self, slot: u32) -> Fate {
         if slot >= self.slots || contains(&self.unsent, slot) {
             return Fate::Silence;
         }
-        if slot < UNHARMED || slot + 1 >= self.slots {
+        if slot < UNHARMED || slot + 1 >= self.slots || self.key_at(slot).is_some() {
             return Fate::Send;
         }
         let Impairment {
@@ -145,7 +150,23 @@ impl LegPlan {
 
     /// Whether the recording must hold the packet of a slot.
     pub fn is_audible(&self, slot: u32) -> bool {
-        !matches!(self.fate(slot), Fate::Lose | Fate::Silence) && !contains(&self.withheld, slot)
+        !matches!(self.fate(slot), Fate::Lose | Fate::Silence)
+            && !contains(&self.withheld, slot)
+            && self.key_at(slot).is_none()
+    }
+
+    /// The key that is held in a slot.
+    fn key_at(&self, slot: u32) -> Option<&KeyPress> {
+        let next = self.keys.partition_point(|key| key.span().end <= slot);
+        self.keys.get(next).filter(|key| key.span().contains(&slot))
+    }
+
+    /// The key whose final packet comes again in a slot.
+    fn key_again_at(&self, slot: u32) -> Option<&KeyPress> {
+        let next = self.keys.partition_point(|key| key.repeats().end <= slot);
+        self.keys
+            .get(next)
+            .filter(|key| key.repeats().contains(&slot))
     }
 
     /// All packets in the order in which they are sent.
@@ -180,17 +201,33 @@ impl LegPlan {
         counts
     }
 
-    /// Writes the RTP packet (RFC 3550 section 5.1) into `datagram` and returns its length.
-    pub fn write(&self, start: StreamStart, packet: Packet, datagram: &mut [u8; DATAGRAM]) {
+    /// Writes the RTP packet (RFC 3550 section 5.1) into `datagram` and returns its length: audio, or the
+    /// telephone-event of the key that is held in its slot.
+    pub fn write(
+        &self,
+        start: StreamStart,
+        packet: Packet,
+        datagram: &mut [u8; DATAGRAM],
+    ) -> usize {
+        let key = self.key_at(packet.slot);
         let marker = if packet.marker { 0x80 } else { 0 };
         let sequence = start.sequence.wrapping_add(packet.sequence as u16);
-        let elapsed = packet.slot.wrapping_mul(PACKET_SAMPLES as u32);
+        // All packets of one event have the time of its beginning (RFC 4733 section 2.2).
+        let slot = key.map_or(packet.slot, |key| key.from);
+        let elapsed = slot.wrapping_mul(PACKET_SAMPLES as u32);
+        let payload_type = key.map_or(self.codec.payload_type(), |_| EVENT_PAYLOAD_TYPE);
         datagram[0] = 0x80;
-        datagram[1] = marker | self.codec.payload_type();
+        datagram[1] = marker | payload_type;
         datagram[2..4].copy_from_slice(&sequence.to_be_bytes());
         datagram[4..8].copy_from_slice(&start.timestamp.wrapping_add(elapsed).to_be_bytes());
-        datagram[8..12].copy_from_slice(&start.ssrc.to_be_bytes());
-        datagram[12..].copy_from_slice(&pattern::payload(self.key, packet.slot));
+        datagram[8..HEADER].copy_from_slice(&start.ssrc.to_be_bytes());
+        if let Some(key) = key {
+            let payload = key.payload(packet.slot);
+            datagram[HEADER..HEADER + payload.len()].copy_from_slice(&payload);
+            return HEADER + payload.len();
+        }
+        datagram[HEADER..].copy_from_slice(&pattern::payload(self.key, packet.slot));
+        DATAGRAM
     }
 }
 
@@ -203,36 +240,56 @@ impl Cursor {
         }
         self.slot += 1;
         let fate = plan.fate(slot);
+        let overtaken = self.held.take();
         if fate == Fate::Silence {
             self.was_silent = true;
-            return Some([self.held.take(), None, None]);
+            return Some([overtaken, None, None, self.again(plan, slot)]);
         }
-        let marker = slot == 0 || std::mem::take(&mut self.was_silent);
-        let packet = Packet {
-            slot,
-            sequence: self.sequence,
-            marker,
-        };
-        self.sequence += 1;
-        let overtaken = self.held.take();
+        let begins_key = plan.key_at(slot).is_some_and(|key| key.from == slot);
+        let marker = std::mem::take(&mut self.was_silent) || slot == 0 || begins_key;
+        let packet = self.number(slot, marker);
+        let again = self.again(plan, slot);
         Some(match fate {
-            Fate::Send => [Some(packet), overtaken, None],
-            Fate::Duplicate => [Some(packet), Some(packet), overtaken],
+            Fate::Send => [Some(packet), overtaken, None, again],
+            Fate::Duplicate => [Some(packet), Some(packet), overtaken, again],
             Fate::Delay => {
                 self.held = Some(packet);
-                [overtaken, None, None]
+                [overtaken, None, None, again]
             }
-            Fate::Lose | Fate::Silence => [overtaken, None, None],
+            Fate::Lose | Fate::Silence => [overtaken, None, None, again],
         })
+    }
+
+    /// The final packet of a key once more, where that is due: of the key's last slot, under a number of
+    /// its own.
+    fn again(&mut self, plan: &LegPlan, slot: u32) -> Option<Packet> {
+        let key = plan.key_again_at(slot)?;
+        Some(self.number(key.span().end - 1, false))
+    }
+
+    /// The next packet in sequence.
+    const fn number(&mut self, slot: u32, marker: bool) -> Packet {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        Packet {
+            slot,
+            sequence,
+            marker,
+        }
     }
 }
 
+/// Whether one of these ranges, which are in order, has the slot in it.
 fn contains(ranges: &[Range<u32>], slot: u32) -> bool {
-    ranges.iter().any(|range| range.contains(&slot))
+    let next = ranges.partition_point(|range| range.end <= slot);
+    ranges.get(next).is_some_and(|range| range.contains(&slot))
 }
 
-/// Octets of a datagram: fixed header and payload.
-pub(super) const DATAGRAM: usize = 12 + PACKET_SAMPLES;
+/// Octets of the fixed header (RFC 3550 section 5.1).
+const HEADER: usize = 12;
+
+/// Octets of the longest datagram: fixed header and audio.
+pub(super) const DATAGRAM: usize = HEADER + PACKET_SAMPLES;
 
 /// Makes other dice of a seed than those that decide on a packet's fate.
 const JITTER: u64 = 0x6a69_7474_6572;
@@ -344,7 +401,7 @@ mod tests {
             timestamp: 0xffff_ff60,
         };
         let mut datagram = [0; DATAGRAM];
-        plan.write(
+        let length = plan.write(
             start,
             Packet {
                 slot: 2,
@@ -353,7 +410,46 @@ mod tests {
             },
             &mut datagram,
         );
+        assert_eq!(length, DATAGRAM);
         assert_eq!(datagram[..12], [0x80, 0x80, 0, 0, 0, 0, 0, 160, 1, 2, 3, 4]);
         assert_eq!(datagram[12..], pattern::payload(plan.key, 2));
+    }
+
+    #[test]
+    fn a_key_takes_the_place_of_audio_and_its_end_is_sent_three_times() {
+        let key = KeyPress {
+            event: 5,
+            from: 10,
+            slots: 3,
+        };
+        let plan = LegPlan {
+            keys: vec![key],
+            ..plan(Impairment::default())
+        };
+        let start = pattern::stream_start(plan.key);
+        let mut datagram = [0; DATAGRAM];
+        let mut events = Vec::new();
+        for packet in plan.walk() {
+            let length = plan.write(start, packet, &mut datagram);
+            if datagram[1] & 0x7f == EVENT_PAYLOAD_TYPE {
+                assert_eq!(length, HEADER + 4);
+                let time = u32::from_be_bytes([datagram[4], datagram[5], datagram[6], datagram[7]]);
+                assert_eq!(time.wrapping_sub(start.timestamp), 10 * 160);
+                let held = u16::from_be_bytes([datagram[14], datagram[15]]);
+                let (marker, is_end) = (datagram[1] & 0x80 != 0, datagram[13] & 0x80 != 0);
+                events.push((packet.sequence, marker, is_end, held));
+            }
+        }
+        let expected = [
+            (10, true, false, 160),
+            (11, false, false, 320),
+            (12, false, true, 480),
+            (14, false, true, 480),
+            (16, false, true, 480),
+        ];
+        assert_eq!(events, expected);
+        let heard: Vec<_> = (8..15).filter(|&slot| plan.is_audible(slot)).collect();
+        assert_eq!(heard, [8, 9, 13, 14]);
+        assert_eq!(plan.counts().packets, 3_002);
     }
 }

@@ -249,13 +249,13 @@ impl Leg {
     fn send(&mut self, burst: Burst) {
         let mut datagram = [0; DATAGRAM];
         for packet in burst.into_iter().flatten() {
-            self.job.plan.write(self.first, packet, &mut datagram);
+            let length = self.job.plan.write(self.first, packet, &mut datagram);
             let datagram: &[u8] = match &self.job.protection {
-                None => &datagram,
+                None => &datagram[..length],
                 Some(transform) => {
                     let number = u32::from(self.first.sequence) + packet.sequence;
                     transform
-                        .protect(&datagram, number >> 16, &mut self.protected)
+                        .protect(&datagram[..length], number >> 16, &mut self.protected)
                         .expect("a packet of RTP");
                     &self.protected
                 }

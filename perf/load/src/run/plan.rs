@@ -40,6 +40,10 @@ pub struct RunPlan {
     pub ports: PortRange,
     /// What the sender does to its packets; its seed decides on all else that falls by chance.
     pub impairment: Impairment,
+    /// Whether the parties speak in spurts, and send nothing between them.
+    pub talk_spurts: bool,
+    /// Whether they press keys now and then.
+    pub presses_keys: bool,
     /// Whether media is encrypted, under keys in the offers (RFC 4568).
     pub is_encrypted: bool,
     /// Whether the server may have forgotten a call by the time of its BYE.

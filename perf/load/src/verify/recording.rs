@@ -6,6 +6,7 @@ use holdfast_manifest::{AUDIO_FILE, EndReason, GapCause, Stream};
 use super::channel::{ChannelVerdict, check_channel};
 use super::library::{Published, chain};
 use super::metadata::{MetadataTruth, check_metadata, document_of};
+use super::told::check_told;
 use crate::media::LegPlan;
 use crate::wav::Wav;
 
@@ -80,6 +81,7 @@ pub fn check_recording(published: &Published, truth: &CallTruth) -> RecordingVer
                 .push(format!("label {}: {channel:?}", leg.label));
         }
         verdict.channels.push(channel);
+        check_told(published, leg, channel.first_sample, &mut verdict.problems);
     }
     verdict
 }

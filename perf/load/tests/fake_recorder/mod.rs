@@ -16,8 +16,8 @@ use holdfast_load::invite::Codec;
 use holdfast_load::sip::{Framer, Message, StartLine};
 use holdfast_load::wav::Wav;
 use holdfast_manifest::{
-    Call, Channel, EndReason, File, Gap, GapCause, Group, Manifest, MetadataDocument, Participant,
-    Presence, Session, SipDialog, Stream,
+    Call, Channel, EndReason, File, Gap, GapCause, Group, Manifest, Mark, MarkKind,
+    MetadataDocument, Participant, Presence, Session, SipDialog, Stream,
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -311,41 +311,89 @@ fn render(index: usize, label: String, packets: &[Vec<u8>]) -> (Stream, Vec<u8>)
     let timestamp_of = |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
     let (first_sequence, first_timestamp) = (sequence_of(&packets[0]), timestamp_of(&packets[0]));
     let offset = 80 * (index + 1);
-    let mut channel = vec![0xff; offset];
     let mut stream = Stream::new(index as u32 + 1, StreamId(index as u64));
-    let mut seen = BTreeMap::new();
+    let mut by_sequence = BTreeMap::new();
     for packet in packets {
-        assert_eq!((packet[0], packet[1] & 0x7f, packet.len()), (0x80, 0, 172));
         let sequence = sequence_of(packet).wrapping_sub(first_sequence);
-        if seen.insert(sequence, ()).is_some() {
+        let elapsed = timestamp_of(packet).wrapping_sub(first_timestamp) as usize;
+        if by_sequence.contains_key(&sequence) {
             stream.duplicate += 1;
             continue;
         }
-        stream.late += u64::from(seen.last_key_value().unwrap().0 > &sequence);
+        by_sequence.insert(sequence, (offset + elapsed, packet.as_slice()));
+        stream.late += u64::from(by_sequence.last_key_value().unwrap().0 > &sequence);
         stream.packets += 1;
-        let elapsed = timestamp_of(packet).wrapping_sub(first_timestamp) as usize;
-        let place = offset + elapsed;
-        channel.resize(channel.len().max(place + 160), 0xff);
-        channel[place..place + 160].copy_from_slice(&packet[12..]);
     }
-    let span = u64::from(*seen.last_key_value().unwrap().0) + 1;
-    stream.lost = span - stream.packets;
-    if stream.lost > 0 {
-        let (from, to) = (WallTime(0), WallTime(0));
-        let (packets, cause) = (stream.lost, GapCause::Loss);
-        stream.gaps.push(Gap {
-            from_ms: 0,
-            to_ms: 0,
-            from,
-            to,
-            cause,
-            packets,
-        });
+    let mut channel = vec![0xff; offset];
+    let (mut next, mut end, mut missing) = (0, offset, 0);
+    for (sequence, (place, packet)) in by_sequence {
+        missing += u64::from(sequence - next);
+        next = sequence + 1;
+        assert_eq!(packet[0], 0x80);
+        match (packet[1] & 0x7f, &packet[12..]) {
+            (101, [event, _, high, low]) => {
+                let samples = u16::from_be_bytes([*high, *low]).into();
+                press(&mut stream, *event, place, samples);
+                end = end.max(place + samples);
+            }
+            (0, samples) => {
+                assert_eq!(samples.len(), 160);
+                note_gap(&mut stream, end, place, std::mem::take(&mut missing));
+                end = place + samples.len();
+                channel.resize(channel.len().max(end), 0xff);
+                channel[place..end].copy_from_slice(samples);
+            }
+            (other, _) => panic!("payload type {other}"),
+        }
     }
+    stream.lost = u64::from(next) - stream.packets;
     stream.label = Some(label);
     stream.channel = Some(index as u16);
     stream.rendered = true;
     (stream, channel)
+}
+
+/// A key is told once, as long as the longest of its packets says.
+fn press(stream: &mut Stream, event: u8, place: usize, samples: usize) {
+    let (at_ms, ms) = (milliseconds(place), milliseconds(samples));
+    let digit = char::from(b"0123456789*#ABCD"[usize::from(event)]).to_string();
+    if let Some(Mark {
+        at_ms: at,
+        kind: MarkKind::TelephoneEvent { duration_ms, .. },
+        ..
+    }) = stream.marks.last_mut()
+        && *at == at_ms
+    {
+        *duration_ms = ms.max(*duration_ms);
+        return;
+    }
+    let (at, duration_ms) = (WallTime(0), ms);
+    let kind = MarkKind::TelephoneEvent { digit, duration_ms };
+    stream.marks.push(Mark { at_ms, at, kind });
+}
+
+/// What is missing between two packets of audio.
+fn note_gap(stream: &mut Stream, from: usize, to: usize, packets: u64) {
+    if from == to && packets == 0 {
+        return;
+    }
+    let cause = if packets == 0 {
+        GapCause::Dtx
+    } else {
+        GapCause::Loss
+    };
+    stream.gaps.push(Gap {
+        from_ms: milliseconds(from),
+        to_ms: milliseconds(to),
+        from: WallTime(0),
+        to: WallTime(0),
+        cause,
+        packets,
+    });
+}
+
+const fn milliseconds(samples: usize) -> u64 {
+    samples as u64 / 8
 }
 
 /// What the metadata of the tool says, in the words of a manifest.
