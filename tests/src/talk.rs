@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use holdfast_load::invite::Codec;
-use holdfast_load::media::{LegPlan, Packet, PortPair};
+use holdfast_load::media::{DATAGRAM, LegPlan, Packet, PortPair};
 use holdfast_load::pattern::{LegKey, stream_start};
 use holdfast_load::verify::{CallTruth, LegTruth, Published, check_recording};
 
@@ -194,10 +194,10 @@ impl Leg {
             marker: std::mem::take(&mut self.was_silent),
         };
         self.sequence += 1;
-        let mut datagram = [0; 172];
+        let mut datagram = [0; DATAGRAM];
         let first = stream_start(self.plan.key);
-        self.plan.write(first, packet, &mut datagram);
-        let send = || self.ports.rtp.send_to(&datagram, self.target);
+        let length = self.plan.write(first, packet, &mut datagram);
+        let send = || self.ports.rtp.send_to(&datagram[..length], self.target);
         // A datagram that found nobody makes the next one fail in its stead: offer that again.
         let _ = send().or_else(|_| send());
     }

@@ -174,6 +174,7 @@ const fn words(codec: Codec) -> (&'static str, &'static str) {
     match codec {
         Codec::Pcmu => ("pcm_mulaw", "mulaw"),
         Codec::Pcma => ("pcm_alaw", "alaw"),
+        Codec::G722 | Codec::L16 => panic!("no law"),
     }
 }
 

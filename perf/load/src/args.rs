@@ -57,6 +57,8 @@ pub(crate) struct CallsArgs {
     pub(crate) seconds: u32,
     #[command(flatten)]
     pub(crate) way: WayArgs,
+    /// What the parties speak; mixed: the calls take all four in turn. G.722 and L16 (8,000 Hz) a recorder
+    /// does not let be heard: it has to have kept each packet, as it was sent and in that order.
     #[arg(long, value_enum, default_value = "pcmu")]
     pub(crate) codec: CodecArg,
     /// Encrypts media (AES_CM_128_HMAC_SHA1_80, keys in the offers), with sequence numbers that wrap
@@ -255,13 +257,20 @@ impl From<ArrivalsArg> for Arrivals {
 pub(crate) enum CodecArg {
     Pcmu,
     Pcma,
+    G722,
+    L16,
+    Mixed,
 }
 
-impl From<CodecArg> for Codec {
-    fn from(arg: CodecArg) -> Self {
-        match arg {
-            CodecArg::Pcmu => Self::Pcmu,
-            CodecArg::Pcma => Self::Pcma,
+impl CodecArg {
+    /// What the calls have in turn.
+    pub(crate) fn codecs(self) -> Vec<Codec> {
+        match self {
+            Self::Pcmu => vec![Codec::Pcmu],
+            Self::Pcma => vec![Codec::Pcma],
+            Self::G722 => vec![Codec::G722],
+            Self::L16 => vec![Codec::L16],
+            Self::Mixed => vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16],
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn calls(args: &CallsArgs) -> Outcome {
         rate: args.rate,
         arrivals: args.arrivals.into(),
         talk: Duration::from_secs(args.seconds.into()),
-        codec: args.codec.into(),
+        codecs: args.codec.codecs(),
         ports: args.rtp_ports.clone(),
         impairment: Impairment {
             loss_ppm: args.loss,
@@ -42,6 +42,9 @@ pub(crate) fn calls(args: &CallsArgs) -> Outcome {
         is_silent: args.silent,
         streams: args.streams,
     };
+    if args.survivors && !plan.codecs.iter().all(|codec| codec.is_heard()) {
+        return Err("--survivors counts packets that are heard: --codec pcmu or pcma".into());
+    }
     raise_open_files()?;
     let cpu_before = cpu_time(&args.cpu_of)?;
     let report = run(plan, |progress: &Progress| {

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::pattern::LegKey;
+use crate::pattern::{LegKey, PACKET_SAMPLES};
 use crate::srtp;
 
-/// A codec the tool sends; both are G.711 at 8,000 Hz.
+/// A codec the tool sends, 20 ms in a packet, with a clock of 8,000 Hz in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
     /// mu-law, payload type 0.
@@ -14,6 +14,11 @@ pub enum Codec {
     Pcmu,
     /// A-law, payload type 8.
     Pcma,
+    /// G.722 at 64 kbit/s, payload type 9: the clock of its timestamps is not that of its audio (RFC 3551
+    /// section 4.5.2).
+    G722,
+    /// Linear samples of 16 bits at 8,000 Hz, under a dynamic payload type.
+    L16,
 }
 
 /// Payload type of telephone-events (RFC 4733), offered on every line.
@@ -83,6 +88,8 @@ impl Codec {
         match self {
             Self::Pcmu => 0,
             Self::Pcma => 8,
+            Self::G722 => 9,
+            Self::L16 => 96,
         }
     }
 
@@ -91,14 +98,33 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
+            Self::L16 => "L16",
         }
     }
 
-    /// The code of a silent sample.
+    /// The code of a silent sample in the audio file of a recording; what is not heard there is silence of
+    /// mu-law.
     pub const fn silence(self) -> u8 {
         match self {
-            Self::Pcmu => 0xff,
+            Self::Pcmu | Self::G722 | Self::L16 => 0xff,
             Self::Pcma => 0xd5,
+        }
+    }
+
+    /// Whether a recorder lets it be heard in the audio file. It keeps the packets of all others.
+    pub const fn is_heard(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma => true,
+            Self::G722 | Self::L16 => false,
+        }
+    }
+
+    /// Octets of a packet's payload.
+    pub const fn octets(self) -> usize {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => PACKET_SAMPLES,
+            Self::L16 => 2 * PACKET_SAMPLES,
         }
     }
 }

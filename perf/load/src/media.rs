@@ -6,6 +6,6 @@ mod ports;
 mod sender;
 
 pub use habits::{KeyPress, key_presses, silences};
-pub use plan::{Counts, Fate, Impairment, LegPlan, Packet};
+pub use plan::{Counts, DATAGRAM, Fate, Impairment, LegPlan, Packet};
 pub use ports::{PortError, PortPair, PortRange, raise_open_files};
 pub use sender::{Sender, SenderReport, StreamJob, StreamReport};

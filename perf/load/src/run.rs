@@ -147,7 +147,7 @@ impl Run {
             let ports = (0..self.plan.streams)
                 .map(|_| self.plan.ports.open(ip).map(Arc::new))
                 .collect::<Result<Vec<_>, _>>()?;
-            let codec = self.plan.codec;
+            let codec = self.plan.codec_of(number);
             let [caller, callee] = [ports.first(), ports.last()]
                 .map(|pair: Option<&Arc<PortPair>>| pair.map(|pair| pair.address));
             let (Some(caller), Some(callee)) = (caller, callee) else {
@@ -181,7 +181,6 @@ impl Run {
     fn leg_plan(&self, key: LegKey) -> LegPlan {
         let RunPlan {
             talk,
-            codec,
             impairment,
             talk_spurts,
             presses_keys,
@@ -190,7 +189,7 @@ impl Run {
         let slots = u32::try_from(talk.as_millis() / 20).unwrap_or(u32::MAX);
         let mut plan = LegPlan {
             impairment,
-            ..LegPlan::plain(key, codec, slots)
+            ..LegPlan::plain(key, self.plan.codec_of(key.call), slots)
         };
         if talk_spurts {
             plan.unsent = silences(key, slots, impairment.seed);

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use fake_recorder::{DOCUMENT, FakeRecorder, Flaws};
 
 mod fake_recorder;
+mod kept;
 mod parties;
 
 /// What a run against a recorder with these flaws shows. Each scenario has ports of its own, since
@@ -80,7 +81,7 @@ fn plan(
         rate: 20.0,
         arrivals: Arrivals::Steady,
         talk: Duration::from_secs(1),
-        codec: Codec::Pcmu,
+        codecs: vec![Codec::Pcmu],
         ports: PortRange::new(first_port, first_port + 99).unwrap(),
         impairment,
         talk_spurts: false,

@@ -226,8 +226,12 @@ impl LegPlan {
             datagram[HEADER..HEADER + payload.len()].copy_from_slice(&payload);
             return HEADER + payload.len();
         }
-        datagram[HEADER..].copy_from_slice(&pattern::payload(self.key, packet.slot));
-        DATAGRAM
+        let length = HEADER + self.codec.octets();
+        let parts = datagram[HEADER..length].chunks_exact_mut(PACKET_SAMPLES);
+        for (part, index) in parts.zip([packet.slot, packet.slot | SECOND]) {
+            part.copy_from_slice(&pattern::payload(self.key, index));
+        }
+        length
     }
 }
 
@@ -289,7 +293,10 @@ fn contains(ranges: &[Range<u32>], slot: u32) -> bool {
 const HEADER: usize = 12;
 
 /// Octets of the longest datagram: fixed header and audio.
-pub(super) const DATAGRAM: usize = HEADER + PACKET_SAMPLES;
+pub const DATAGRAM: usize = HEADER + 2 * PACKET_SAMPLES;
+
+/// In a slot's number: the second half of a payload of twice the size. No leg has so many slots.
+const SECOND: u32 = 1 << 31;
 
 /// Makes other dice of a seed than those that decide on a packet's fate.
 const JITTER: u64 = 0x6a69_7474_6572;
@@ -394,25 +401,41 @@ mod tests {
 
     #[test]
     fn a_packet_carries_what_its_slot_says() {
-        let plan = plan(Impairment::default());
         let start = StreamStart {
             ssrc: 0x01020304,
             sequence: 0xffff,
             timestamp: 0xffff_ff60,
         };
-        let mut datagram = [0; DATAGRAM];
-        let length = plan.write(
-            start,
-            Packet {
-                slot: 2,
-                sequence: 1,
-                marker: true,
-            },
-            &mut datagram,
-        );
-        assert_eq!(length, DATAGRAM);
-        assert_eq!(datagram[..12], [0x80, 0x80, 0, 0, 0, 0, 0, 160, 1, 2, 3, 4]);
-        assert_eq!(datagram[12..], pattern::payload(plan.key, 2));
+        let packet = Packet {
+            slot: 2,
+            sequence: 1,
+            marker: true,
+        };
+        for (codec, payload_type, octets) in [
+            (Codec::Pcmu, 0, 160),
+            (Codec::Pcma, 8, 160),
+            (Codec::G722, 9, 160),
+            (Codec::L16, 96, 320),
+        ] {
+            let plan = LegPlan {
+                codec,
+                ..plan(Impairment::default())
+            };
+            let mut datagram = [0; DATAGRAM];
+            let length = plan.write(start, packet, &mut datagram);
+            assert_eq!(length, 12 + octets, "{codec:?}");
+            let head = [0x80, 0x80 | payload_type, 0, 0, 0, 0, 0, 160, 1, 2, 3, 4];
+            assert_eq!(datagram[..12], head);
+            assert_eq!(datagram[12..172], pattern::payload(plan.key, 2));
+            if octets > 160 {
+                assert_ne!(
+                    datagram[172..],
+                    datagram[12..172],
+                    "two halves, not one twice"
+                );
+            }
+            assert_eq!(datagram[length..], [0; DATAGRAM][length..]);
+        }
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct RunPlan {
     pub arrivals: Arrivals,
     /// How long each call talks.
     pub talk: Duration,
-    /// Codec of all legs.
-    pub codec: Codec,
+    /// Codecs; the calls have them in turn.
+    pub codecs: Vec<Codec>,
     /// Ports that are offered.
     pub ports: PortRange,
     /// What the sender does to its packets; its seed decides on all else that falls by chance.
@@ -110,6 +110,16 @@ pub enum RunError {
     /// The sending thread did not start.
     #[error("starting the sending thread")]
     Thread(#[from] std::io::Error),
+}
+
+impl RunPlan {
+    /// The codec of a call.
+    pub fn codec_of(&self, call: u32) -> Codec {
+        let mut codecs = self.codecs.iter().copied().cycle();
+        codecs
+            .nth(call as usize % self.codecs.len().max(1))
+            .unwrap_or_default()
+    }
 }
 
 impl Default for RunReport {

@@ -4,6 +4,7 @@ use holdfast_catalogue::{Finding, check_files};
 use holdfast_manifest::{AUDIO_FILE, EndReason, GapCause, Stream};
 
 use super::channel::{ChannelVerdict, check_channel};
+use super::kept::check_kept;
 use super::library::{Published, chain};
 use super::metadata::{MetadataTruth, check_metadata, document_of};
 use super::told::check_told;
@@ -19,6 +20,13 @@ pub struct CallTruth {
     pub legs: Vec<LegTruth>,
     /// What its metadata said, where that is to be looked at.
     pub metadata: Option<MetadataTruth>,
+}
+
+impl CallTruth {
+    /// Whether there is an audio file of it.
+    fn is_heard(&self) -> bool {
+        self.legs.iter().any(|leg| leg.plan.codec.is_heard())
+    }
 }
 
 /// A leg as it was sent.
@@ -53,6 +61,14 @@ pub fn check_recording(published: &Published, truth: &CallTruth) -> RecordingVer
     check_evidence(published, &mut verdict.problems);
     if let Some(metadata) = &truth.metadata {
         check_metadata(published, metadata, &mut verdict.problems);
+    }
+    if !truth.is_heard() {
+        for leg in &truth.legs {
+            let channel = check_kept(published, leg, &mut verdict.problems);
+            verdict.channels.push(channel);
+            check_told(published, leg, channel.first_sample, &mut verdict.problems);
+        }
+        return verdict;
     }
     let path = published.folder.join(AUDIO_FILE);
     let wav = match Wav::open(&path) {
@@ -98,8 +114,10 @@ fn check_manifest(published: &Published, truth: &CallTruth, problems: &mut Vec<S
     if document_of(manifest).is_none() {
         problems.push("the metadata of the INVITE is not kept".to_owned());
     }
-    if !manifest.files.iter().any(|file| file.name == AUDIO_FILE) {
-        problems.push(format!("{AUDIO_FILE} is not listed"));
+    let is_listed = manifest.files.iter().any(|file| file.name == AUDIO_FILE);
+    if is_listed != truth.is_heard() {
+        let not = if is_listed { "" } else { "not " };
+        problems.push(format!("{AUDIO_FILE} is {not}listed"));
     }
     for (channel, leg) in truth.legs.iter().enumerate() {
         let mut streams = manifest
@@ -130,11 +148,17 @@ pub(crate) fn check_evidence(published: &Published, problems: &mut Vec<String>) 
 
 fn check_stream(stream: &Stream, channel: usize, leg: &LegTruth, problems: &mut Vec<String>) {
     let label = &leg.label;
-    if stream.channel.map(usize::from) != Some(channel) || !stream.rendered {
+    if stream.channel.map(usize::from) != Some(channel) {
         problems.push(format!(
             "label {label}: channel {:?}, not {channel}",
             stream.channel
         ));
+    }
+    let is_heard = leg.plan.codec.is_heard();
+    let reason = &stream.not_rendered_reason;
+    if (stream.rendered, reason.is_none()) != (is_heard, is_heard) {
+        let rendered = stream.rendered;
+        problems.push(format!("label {label}: rendered {rendered}, by {reason:?}"));
     }
     let counts = leg.plan.counts();
     let gap_packets = |cause| {
@@ -176,7 +200,11 @@ fn check_stream(stream: &Stream, channel: usize, leg: &LegTruth, problems: &mut 
         .iter()
         .filter(|gap| !harmless.contains(&gap.cause))
     {
-        let explained = silent && matches!(gap.cause, GapCause::Dtx | GapCause::Paused);
+        let explained = match gap.cause {
+            GapCause::Dtx | GapCause::Paused => silent,
+            GapCause::NotRendered => !is_heard,
+            _ => false,
+        };
         if !explained {
             let (from, to, cause) = (gap.from_ms, gap.to_ms, gap.cause);
             problems.push(format!("label {label}: gap {from}-{to} ms by {cause:?}"));

@@ -16,10 +16,14 @@ use holdfast_load::invite::Codec;
 use holdfast_load::sip::{Framer, Message, StartLine};
 use holdfast_load::wav::Wav;
 use holdfast_manifest::{
-    Call, Channel, EndReason, File, Gap, GapCause, Group, Manifest, Mark, MarkKind,
-    MetadataDocument, Participant, Presence, Session, SipDialog, Stream,
+    Call, Channel, EndReason, File, Group, Manifest, MetadataDocument, Participant, Presence,
+    Session, SipDialog, Stream,
 };
-use holdfast_units::{RecordingId, StreamId, WallTime};
+use holdfast_units::{RecordingId, WallTime};
+pub use render::track;
+use render::{codec_of, distinct, render};
+
+mod render;
 
 /// What the recorder does wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -193,7 +197,8 @@ impl Core {
 
     fn publish(&self, call_id: &str, recording: Recording) {
         let mut streams = Vec::new();
-        let mut channels = Vec::new();
+        let (mut channels, mut tracks) = (Vec::new(), Vec::new());
+        let mut codec = Codec::Pcmu;
         for (index, (leg, label)) in recording.legs.into_iter().zip(recording.labels).enumerate() {
             leg.stop.store(true, Ordering::Relaxed);
             let mut packets = leg.thread.join().unwrap();
@@ -203,7 +208,10 @@ impl Core {
             if let Some(nth) = self.flaws.forgets.filter(|_| index == 0) {
                 packets.remove(nth);
             }
-            let (stream, channel) = render(index, label, &packets);
+            codec = codec_of(&packets[0]);
+            let (stream, channel) = render(index, label, &packets, codec);
+            let name = format!("streams/{}.track", stream.number);
+            tracks.push((name, track(&distinct(&packets))));
             streams.push(stream);
             channels.push(channel);
         }
@@ -212,34 +220,41 @@ impl Core {
         }
         let length = channels.iter().map(Vec::len).max().unwrap();
         for channel in &mut channels {
-            channel.resize(length + 13, 0xff);
+            channel.resize(length + 13, codec.silence());
         }
         let wav = Wav {
-            codec: Codec::Pcmu,
+            codec,
             rate: 8_000,
             channels,
+        };
+        let mut contents = vec![(DOCUMENT.to_owned(), recording.metadata.clone().into_bytes())];
+        if codec.is_heard() {
+            contents.insert(0, ("audio.wav".to_owned(), wav.encode()));
+        } else {
+            contents.extend(tracks);
         }
-        .encode();
         let mut id = [0_u8; 16];
         for (at, byte) in call_id.bytes().enumerate() {
             id[at % 16] = byte.wrapping_add(id[at % 16].wrapping_mul(31));
         }
         let id = RecordingId::from_bytes(id);
         let folder = self.root.join("2026/01/02").join(id.to_string());
-        fs::create_dir_all(folder.join("metadata")).unwrap();
-        let document = recording.metadata.as_bytes();
-        let files = [("audio.wav", wav.as_slice()), (DOCUMENT, document)].map(|(name, octets)| {
-            fs::write(folder.join(name), octets).unwrap();
-            let (bytes, sha256) = fingerprint(octets).unwrap();
-            let name = name.to_owned();
+        for within in ["metadata", "streams"] {
+            fs::create_dir_all(folder.join(within)).unwrap();
+        }
+        let write = |(name, octets): (String, Vec<u8>)| {
+            fs::write(folder.join(&name), &octets).unwrap();
+            let (bytes, sha256) = fingerprint(&octets[..]).unwrap();
             File {
                 name,
                 bytes,
                 sha256,
             }
-        });
-        let call = describe(call_id, &recording.metadata, &files[1]);
-        let json = manifest(id, call, streams, files.to_vec()).to_json();
+        };
+        let files: Vec<File> = contents.into_iter().map(write).collect();
+        let document = files.iter().find(|file| file.name == DOCUMENT).unwrap();
+        let call = describe(call_id, &recording.metadata, document);
+        let json = manifest(id, call, streams, files).to_json();
         let unfinished = folder.join(".recording.json");
         fs::write(&unfinished, json).unwrap();
         fs::rename(unfinished, folder.join("recording.json")).unwrap();
@@ -303,97 +318,6 @@ impl Leg {
         });
         Self { stop, thread }
     }
-}
-
-/// Places packets by their timestamps, the first at a place of the leg's own.
-fn render(index: usize, label: String, packets: &[Vec<u8>]) -> (Stream, Vec<u8>) {
-    let sequence_of = |packet: &[u8]| u16::from_be_bytes([packet[2], packet[3]]);
-    let timestamp_of = |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
-    let (first_sequence, first_timestamp) = (sequence_of(&packets[0]), timestamp_of(&packets[0]));
-    let offset = 80 * (index + 1);
-    let mut stream = Stream::new(index as u32 + 1, StreamId(index as u64));
-    let mut by_sequence = BTreeMap::new();
-    for packet in packets {
-        let sequence = sequence_of(packet).wrapping_sub(first_sequence);
-        let elapsed = timestamp_of(packet).wrapping_sub(first_timestamp) as usize;
-        if by_sequence.contains_key(&sequence) {
-            stream.duplicate += 1;
-            continue;
-        }
-        by_sequence.insert(sequence, (offset + elapsed, packet.as_slice()));
-        stream.late += u64::from(by_sequence.last_key_value().unwrap().0 > &sequence);
-        stream.packets += 1;
-    }
-    let mut channel = vec![0xff; offset];
-    let (mut next, mut end, mut missing) = (0, offset, 0);
-    for (sequence, (place, packet)) in by_sequence {
-        missing += u64::from(sequence - next);
-        next = sequence + 1;
-        assert_eq!(packet[0], 0x80);
-        match (packet[1] & 0x7f, &packet[12..]) {
-            (101, [event, _, high, low]) => {
-                let samples = u16::from_be_bytes([*high, *low]).into();
-                press(&mut stream, *event, place, samples);
-                end = end.max(place + samples);
-            }
-            (0, samples) => {
-                assert_eq!(samples.len(), 160);
-                note_gap(&mut stream, end, place, std::mem::take(&mut missing));
-                end = place + samples.len();
-                channel.resize(channel.len().max(end), 0xff);
-                channel[place..end].copy_from_slice(samples);
-            }
-            (other, _) => panic!("payload type {other}"),
-        }
-    }
-    stream.lost = u64::from(next) - stream.packets;
-    stream.label = Some(label);
-    stream.channel = Some(index as u16);
-    stream.rendered = true;
-    (stream, channel)
-}
-
-/// A key is told once, as long as the longest of its packets says.
-fn press(stream: &mut Stream, event: u8, place: usize, samples: usize) {
-    let (at_ms, ms) = (milliseconds(place), milliseconds(samples));
-    let digit = char::from(b"0123456789*#ABCD"[usize::from(event)]).to_string();
-    if let Some(Mark {
-        at_ms: at,
-        kind: MarkKind::TelephoneEvent { duration_ms, .. },
-        ..
-    }) = stream.marks.last_mut()
-        && *at == at_ms
-    {
-        *duration_ms = ms.max(*duration_ms);
-        return;
-    }
-    let (at, duration_ms) = (WallTime(0), ms);
-    let kind = MarkKind::TelephoneEvent { digit, duration_ms };
-    stream.marks.push(Mark { at_ms, at, kind });
-}
-
-/// What is missing between two packets of audio.
-fn note_gap(stream: &mut Stream, from: usize, to: usize, packets: u64) {
-    if from == to && packets == 0 {
-        return;
-    }
-    let cause = if packets == 0 {
-        GapCause::Dtx
-    } else {
-        GapCause::Loss
-    };
-    stream.gaps.push(Gap {
-        from_ms: milliseconds(from),
-        to_ms: milliseconds(to),
-        from: WallTime(0),
-        to: WallTime(0),
-        cause,
-        packets,
-    });
-}
-
-const fn milliseconds(samples: usize) -> u64 {
-    samples as u64 / 8
 }
 
 /// What the metadata of the tool says, in the words of a manifest.
