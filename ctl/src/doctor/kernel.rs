@@ -7,10 +7,10 @@ use holdfast_settings::{IngestKind, Settings};
 use super::{Finding, Machine};
 
 pub(super) fn look(machine: &Machine, settings: &Settings) -> Vec<Finding> {
-    let mut findings = vec![kernel(machine), io_uring(machine)];
-    findings.extend(seccomp(machine));
     let process =
         engine(machine, &settings.node.control_socket).unwrap_or_else(|| "self".to_owned());
+    let mut findings = vec![kernel(machine), io_uring(machine, &process)];
+    findings.extend(seccomp(machine));
     findings.push(capabilities(machine, settings, &process));
     findings.extend(limits(machine, settings, &process));
     findings.push(clock_source(machine));
@@ -45,7 +45,14 @@ fn kernel(machine: &Machine) -> Finding {
 /// io_uring as the executor uses it.
 const KERNEL_MIN: (u32, u32) = (5, 8);
 
-fn io_uring(machine: &Machine) -> Finding {
+fn io_uring(machine: &Machine, process: &str) -> Finding {
+    // An engine that has one was permitted it, whatever else holds here.
+    let descriptors = format!("proc/{process}/fd");
+    let names = machine.list(&descriptors).into_iter();
+    let mut links = names.filter_map(|it| machine.link(&format!("{descriptors}/{it}")));
+    if links.any(|link| link == "anon_inode:[io_uring]") {
+        return Finding::good("io_uring", "in use by the running engine");
+    }
     let remedy =
         "sysctl -w kernel.io_uring_disabled=0, and the same in /etc/sysctl.d/holdfast.conf";
     match machine.read("proc/sys/kernel/io_uring_disabled").as_deref() {
@@ -320,6 +327,19 @@ mod tests {
         assert_eq!(engine("/run/holdfast/control.sock").as_deref(), Some("42"));
         assert_eq!(engine("/run/other/control.sock").as_deref(), Some("41"));
         assert_eq!(engine("/run/third/control.sock"), None);
+    }
+
+    #[test]
+    fn an_engine_that_has_io_uring_was_permitted_it() {
+        let (dir, machine) = machine(&[("proc/sys/kernel/io_uring_disabled", "1\n")]);
+        let descriptors = dir.path().join("proc/42/fd");
+        std::fs::create_dir_all(&descriptors).unwrap();
+        std::os::unix::fs::symlink("socket:[1]", descriptors.join("3")).unwrap();
+        assert_eq!(io_uring(&machine, "42").level, Level::Note);
+        std::os::unix::fs::symlink("anon_inode:[io_uring]", descriptors.join("7")).unwrap();
+        let found = io_uring(&machine, "42");
+        assert_eq!(found.text, "in use by the running engine");
+        assert_eq!(found.level, Level::Good);
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn install_rule(
             warn!(
                 reason,
                 "no drop rule: each packet also climbs the IP stack, which costs more CPU than \
-                 recording it; config/nftables.conf has it to be loaded by hand"
+                 recording it; nftables.conf, adapted, has it to be loaded by hand"
             );
             // With other ports or interfaces it would drop what nobody has taken.
             drop_rule::remove_leftover(state_dir);
