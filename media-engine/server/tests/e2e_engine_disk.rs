@@ -9,7 +9,7 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_control::{FromEngine, Recording, ToEngine, Unwilling};
@@ -214,21 +214,24 @@ fn what_a_full_ring_drops_is_a_gap_with_that_cause_in_every_stream() {
     Sender::new(33_198).send(5);
     // A steady sender, as those of a call are: what is missing is where the time is missing.
     let is_enough = Arc::new(AtomicBool::new(false));
-    let enough = is_enough.clone();
+    let rounds = Arc::new(AtomicU16::new(0));
+    let (enough, round) = (is_enough.clone(), rounds.clone());
     let steady = std::thread::spawn(move || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut number = 0;
         while !enough.load(Ordering::Relaxed) {
+            let number = round.load(Ordering::Relaxed);
             flood(&socket, 33_100, number..number + 1);
-            number += 1;
+            round.store(number + 1, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(5));
         }
-        u64::from(number)
+        u64::from(round.load(Ordering::Relaxed))
     });
     link.wait_health(|health| health.packets > 1_000);
     disk.freeze();
-    // By then the ring is full, too.
     await_unwilling(&link, Some(Unwilling::Journal));
+    // Several times what the ring holds, however slow the sender is.
+    let before = rounds.load(Ordering::Relaxed);
+    link.wait_health(|_| rounds.load(Ordering::Relaxed) > before + 400);
     disk.thaw();
     await_unwilling(&link, None);
     is_enough.store(true, Ordering::Relaxed);
