@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use holdfast_load::pattern::LegKey;
+use holdfast_load::pattern::{LegKey, payload};
 
 use crate::caller::Call;
 
@@ -90,6 +90,23 @@ pub fn speaker(call: &Call, line: usize) -> LegKey {
         call: call.number,
         leg: line as u8,
     }
+}
+
+/// A payload of RFC 2198: a slot, and before it what so many slots before it said.
+pub fn redundant(key: LegKey, slot: u32, copies: u32) -> Vec<u8> {
+    let earlier: Vec<u32> = (1..=copies.min(slot)).rev().collect();
+    let mut octets = Vec::new();
+    for back in &earlier {
+        // More follows, type 0, ticks back, length.
+        let head = 1 << 31 | (back * 160) << 10 | 160;
+        octets.extend(head.to_be_bytes());
+    }
+    octets.push(0);
+    for back in &earlier {
+        octets.extend(payload(key, slot - back));
+    }
+    octets.extend(payload(key, slot));
+    octets
 }
 
 /// The reports that come to a socket in a while, each with when it came.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::Caller;
-use holdfast_e2e::rtp::{Source, speaker};
+use holdfast_e2e::rtp::{Source, redundant, speaker};
 use holdfast_e2e::script::{Script, text_of};
 use holdfast_e2e::shared::Shared;
 use holdfast_e2e::system::Options;
 use holdfast_load::invite::Codec;
 use holdfast_load::media::LegPlan;
-use holdfast_load::pattern::{LegKey, dice, payload};
+use holdfast_load::pattern::{LegKey, dice};
 use holdfast_manifest::{GapCause, Manifest};
 
 static SYSTEM: Shared = Shared::new();
@@ -208,21 +208,4 @@ impl Loss {
     fn of_slot(&self, slot: u32) -> bool {
         (1..SLOTS - 1).contains(&slot) && dice(self.key, slot, self.salt) < 200_000
     }
-}
-
-/// A payload of RFC 2198: a slot, and before it what so many slots before it said.
-fn redundant(key: LegKey, slot: u32, copies: u32) -> Vec<u8> {
-    let earlier: Vec<u32> = (1..=copies.min(slot)).rev().collect();
-    let mut octets = Vec::new();
-    for back in &earlier {
-        // More follows, type 0, ticks back, length.
-        let head = 1 << 31 | (back * 160) << 10 | 160;
-        octets.extend(head.to_be_bytes());
-    }
-    octets.push(0);
-    for back in &earlier {
-        octets.extend(payload(key, slot - back));
-    }
-    octets.extend(payload(key, slot));
-    octets
 }

@@ -1,15 +1,18 @@
 //! A paused call: what is said meanwhile is nowhere on the disk, and the same file goes on.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_e2e::audio::{Audio, Slots};
 use holdfast_e2e::caller::{Call, Caller};
+use holdfast_e2e::rtp::{Source, redundant, speaker};
+use holdfast_e2e::script::{Ask, Script, text_of};
 use holdfast_e2e::search::files_with;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{Mode, Talk, truth};
 use holdfast_e2e::wait::wait_for;
-use holdfast_load::invite::{Codec, Direction};
+use holdfast_load::invite::{Codec, Direction, Offer};
+use holdfast_load::media::LegPlan;
 use holdfast_load::pattern::{LegKey, payload};
 use holdfast_load::verify::{LegTruth, check_recording};
 use holdfast_manifest::{Direction as Answered, GapCause, MarkKind, Stream};
@@ -188,6 +191,89 @@ fn tc_20_a_pause_of_one_line_alone() {
     let first = &published.manifest.streams[0];
     assert!(first.packets < legs[0].plan.counts().packets, "{first:?}");
     assert!(first.refused.contains_key("paused"), "{:?}", first.refused);
+}
+
+/// The first packets after a pause say again what the last ones in it said (RFC 2198).
+#[test]
+fn tc_20_what_is_said_again_after_a_pause_is_nowhere_either() {
+    // Each packet repeats what six before it said. Nothing is sent while the direction changes.
+    const COPIES: u32 = 6;
+    const SLOTS: [std::ops::Range<u32>; 3] = [0..13, 15..28, 30..43];
+    let options = Options::new().set("recordings", "keep_packets = \"always\"");
+    let system = System::start(&options);
+    let mut caller = Caller::new(&system);
+    let mut script = Script::new(&system);
+    let prepared = caller.prepare(Codec::Pcmu);
+    let offer = prepared.offer.clone();
+    let with_red = |sdp: String| {
+        sdp.replace("RTP/AVP 0 101", "RTP/AVP 98 0 101").replace(
+            "a=ptime",
+            "a=rtpmap:98 red/8000\r\na=fmtp:98 0/0/0\r\na=ptime",
+        )
+    };
+    let (call, response) = script.place_with(prepared, &with_red(offer.sdp()));
+    assert!(text_of(&response).contains("a=rtpmap:98 red/8000"));
+    let mut sources = [0, 1].map(|line| Source::of(&call, line, 0x3500 + line as u32));
+    let begin = Instant::now();
+    let mut speak = |slots: std::ops::Range<u32>, lost: Option<u32>| {
+        for slot in slots {
+            let due = begin + Duration::from_millis(20) * slot;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            for (line, source) in sources.iter_mut().enumerate() {
+                source.payload_type = 98;
+                source.timestamp = 50_000 + slot * 160;
+                if lost == Some(slot) {
+                    source.skip(160);
+                } else {
+                    source.send(&redundant(speaker(&call, line), slot, COPIES), 160);
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let paused = offer.redirected(Direction::Inactive);
+    let resumed = paused.redirected(Direction::SendOnly);
+    let directions = [(paused, "a=inactive"), (resumed, "a=recvonly")];
+    let mut change = |(offer, answer): &(Offer, &str)| {
+        let body = Ask::invite().sdp(&with_red(offer.sdp()));
+        let response = script.ok(&body);
+        assert_eq!(text_of(&response).matches(answer).count(), 2);
+    };
+    let [before, during, after] = SLOTS;
+    let in_pause = before.end..after.start;
+    speak(before, None);
+    change(&directions[0]);
+    speak(during, None);
+    change(&directions[1]);
+    // One that is lost is brought back by those after it, as before.
+    let lost = after.start + 8;
+    speak(after.clone(), Some(lost));
+
+    let said = |slots: std::ops::Range<u32>| -> Vec<Vec<u8>> {
+        let keys = [speaker(&call, 0), speaker(&call, 1)];
+        slots
+            .flat_map(|slot| keys.map(|key| payload(key, slot)[..16].to_vec()))
+            .collect()
+    };
+    let last = said(after.end - 1..after.end);
+    wait_for("what may be heard is in the journal", || {
+        (!files_with(system.root(), &last).is_empty()).then_some(())
+    });
+    let withheld = said(in_pause.clone());
+    assert_eq!(files_with(system.root(), &withheld), NOWHERE);
+    script.hang_up();
+    let published = system.published(&call.call_id);
+    assert_eq!(files_with(system.root(), &withheld), NOWHERE);
+    let again = said(lost..lost + 1);
+    assert!(!files_with(&published.folder, &again).is_empty());
+    let audio = Audio::of(&published.folder);
+    for (line, stream) in published.manifest.streams.iter().enumerate() {
+        let plan = LegPlan::plain(speaker(&call, line), Codec::Pcmu, after.end);
+        let slots = Slots::of(&audio.channels[line], &plan);
+        assert_eq!(slots.missing, in_pause.clone().collect::<Vec<_>>());
+        assert_eq!((stream.lost, stream.recovered), (0, 1));
+        assert_eq!(stream.packets, 13 + 12);
+    }
 }
 
 /// Changes the direction while nobody speaks: no packet is under way when the answer comes.

@@ -60,6 +60,13 @@ impl<'a> Redundancy<'a> {
         self.primary
     }
 
+    /// Where in the payload the primary's header is, and where its octets begin: a payload of that one and
+    /// these alone repeats nothing.
+    pub const fn primary_at(&self) -> (usize, usize) {
+        let header = self.headers.len() * HEADER_BYTES;
+        (header, header + 1 + self.blocks.len())
+    }
+
     /// What it repeats, in the packet's order: as a rule the oldest first.
     pub fn earlier(&self) -> impl Iterator<Item = RedundantBlock<'a>> + use<'a> {
         let mut rest = self.blocks;
@@ -78,6 +85,9 @@ impl<'a> Redundancy<'a> {
 fn length(header: [u8; HEADER_BYTES]) -> usize {
     usize::from(u16::from_be_bytes([header[2] & 3, header[3]]))
 }
+
+/// The farthest that a block may lie back, in ticks.
+pub const OFFSET_MAX: u16 = (1 << 14) - 1;
 
 const HEADER_BYTES: usize = 4;
 const MORE_BIT: u8 = 0x80;
@@ -102,6 +112,7 @@ mod tests {
         let red = Redundancy::parse(&EXAMPLE).unwrap();
         assert_eq!(red.primary(), (PayloadType::from_octet(5), &b"dv"[..]));
         assert!(red.earlier().eq([block(7, 160, b"lpc")]));
+        assert_eq!(red.primary_at(), (4, 8));
         let longest = [0xff, 0xff, 0xfc, 0, 0x80, 0, 0, 1, 0, 9, 8];
         let red = Redundancy::parse(&longest).unwrap();
         assert!(

@@ -16,6 +16,7 @@ use holdfast_track::{
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
+use crate::after_pause::AfterPause;
 use crate::decryption::{Decryption, Mute, Opened};
 use crate::keys::KeyRing;
 use crate::live::{packet_time, payload_map};
@@ -36,6 +37,9 @@ pub struct AssembledStream {
     from: Position,
     codecs: PayloadMap,
     decryption: Decryption,
+    /// Of an encrypted stream. No checkpoint has it: after one it begins anew, and at most a packet is
+    /// kept alone that need not be.
+    after_pause: AfterPause,
     sources: SourceTable,
     /// By number, from 1: who sends.
     addresses: Vec<Option<SocketAddr>>,
@@ -119,9 +123,11 @@ impl AssembledStream {
         decryption: Decryption,
         track: TrackWriter,
     ) -> Self {
+        let codecs = payload_map(&desired);
         Self {
             recording,
-            codecs: payload_map(&desired),
+            after_pause: AfterPause::begin(&desired, &codecs),
+            codecs,
             decryption,
             desired,
             track,
@@ -142,8 +148,11 @@ impl AssembledStream {
         let (recording, now) = (self.recording, at.arrival);
         self.decryption
             .change(keys, recording, &self.desired, &desired, now);
+        let codecs = payload_map(&desired);
+        self.after_pause
+            .change((&self.desired, &self.codecs), (&desired, &codecs));
         if desired.codecs != self.desired.codecs {
-            self.codecs = payload_map(&desired);
+            self.codecs = codecs;
             self.mark(&codecs_mark(&desired), at);
         }
         if desired.label != self.desired.label {
@@ -179,7 +188,12 @@ impl AssembledStream {
             .open_rtp(record.arrival, record.payload, plain)
         {
             Opened::Plain => (record.payload, Flags::NONE),
-            Opened::Decrypted => (&plain[..], Flags::DECRYPTED),
+            Opened::Decrypted => {
+                if !self.after_pause.is_over() {
+                    self.after_pause.strip(&self.codecs, plain);
+                }
+                (&plain[..], Flags::DECRYPTED)
+            }
             Opened::Unreadable => {
                 self.counts.packets += 1;
                 return self.append(Kind::Packet, Flags::PROTECTED, record, record.payload);

@@ -7,6 +7,7 @@
 //!
 //! [`Shard`] is the whole; [`Assembly`] alone is what a recovery needs.
 
+mod after_pause;
 mod assembled;
 mod assembly;
 mod checkpoint;

@@ -15,6 +15,7 @@ use holdfast_rtp::{
 };
 use holdfast_units::{MonoTime, RecordingId, StreamId, WallTime};
 
+use crate::after_pause::AfterPause;
 use crate::keys::KeyRing;
 use crate::limits::SOURCES_MAX;
 
@@ -37,6 +38,7 @@ pub struct LiveStream {
     /// The source that was heard last, with its number.
     last_source: Option<(SocketAddr, u8)>,
     codecs: PayloadMap,
+    after_pause: AfterPause,
     guard: Guard,
     /// The recording that it belongs to.
     pub recording: RecordingId,
@@ -133,6 +135,7 @@ impl LiveStream {
             ports: Ports::of(&desired),
             last_source: None,
             recording,
+            after_pause: AfterPause::begin(&desired, &codecs),
             guard,
             codecs,
             srtcp: Srtcp::new(keys, recording, &desired),
@@ -173,7 +176,10 @@ impl LiveStream {
         if is_paused != self.guard.paused() {
             self.guard.set_paused(is_paused);
         }
-        self.codecs = payload_map(&desired);
+        let codecs = payload_map(&desired);
+        self.after_pause
+            .change((&self.desired, &self.codecs), (&desired, &codecs));
+        self.codecs = codecs;
         self.ports = Ports::of(&desired);
         self.desired = desired;
     }
@@ -219,9 +225,27 @@ impl LiveStream {
         }
     }
 
-    /// The packet that waited for its source to be proven.
-    pub fn take_held(&mut self) -> Option<HeldPacket<'_>> {
-        self.guard.take_held()
+    /// The packet that waited for its source to be proven: its arrival, and what is to be kept of it.
+    pub fn take_held(&mut self) -> Option<(MonoTime, [&[u8]; 3])> {
+        let is_protected = self.is_protected();
+        let HeldPacket { at, bytes, .. } = self.guard.take_held()?;
+        let parts = if is_protected {
+            [bytes, &[], &[]]
+        } else {
+            self.after_pause.kept(&self.codecs, bytes)
+        };
+        Some((at, parts))
+    }
+
+    /// Whether packets may repeat what was said before anything was to be recorded. Of encrypted ones the
+    /// assembly sees it, not we.
+    pub(crate) const fn is_after_pause(&self) -> bool {
+        !self.after_pause.is_over() && !self.is_protected()
+    }
+
+    /// What is to be kept of such a packet.
+    pub(crate) fn kept<'a>(&mut self, bytes: &'a [u8]) -> [&'a [u8]; 3] {
+        self.after_pause.kept(&self.codecs, bytes)
     }
 
     /// Where RTP comes from.

@@ -229,6 +229,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             Passage::Rtcp { source, is_new } => (records::RTCP, source, is_new),
             Passage::Stopped => return,
         };
+        let is_after_pause = kind == records::RTP && stream.is_after_pause();
         let record = NewRecord {
             kind,
             flags: number,
@@ -239,9 +240,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         if is_new && !self.introduce(now, source, &record) {
             return self.handle_unwritten(pair, arrival);
         }
+        let (mut parts, mut count) = ([bytes, &[], &[]], 1);
+        if is_after_pause && let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
+            (parts, count) = (stream.kept(bytes), 3);
+        }
         match self
             .journal
-            .append(self.came_at(now, arrival), &record, &[bytes])
+            .append(self.came_at(now, arrival), &record, &parts[..count])
         {
             Ok(_) => {
                 if let Some(Some(stream)) = self.live.get_mut(usize::from(pair)) {
@@ -278,12 +283,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             stream.forget_source(record.flags);
         }
         let mut lost = None;
-        if let Some(held) = stream.take_held() {
+        if let Some((at, parts)) = stream.take_held() {
             let earlier = NewRecord {
-                arrival: WallTime(held.at.0),
+                arrival: WallTime(at.0),
                 ..*record
             };
-            if is_written && self.journal.append(now, &earlier, &[held.bytes]).is_ok() {
+            if is_written && self.journal.append(now, &earlier, &parts).is_ok() {
                 self.statistics.packets += 1;
                 stream.packets += 1;
             } else {

@@ -2,12 +2,13 @@
 
 mod world;
 
+use holdfast_manifest::Codec;
 use holdfast_track::TrackMark;
 use world::build::{
-    STRANGER, control_source, ended, id, paused, recording, rtp, sender_report, stream,
-    with_streams,
+    STRANGER, control_source, encrypted, ended, id, paused, protect, recording, rtp, sender_report,
+    stream, with_streams,
 };
-use world::{MS, World};
+use world::{Crash, MS, World};
 
 #[test]
 fn packets_of_a_pause_are_nowhere_and_recording_goes_on_after_it() {
@@ -82,3 +83,94 @@ fn a_stream_that_begins_paused_has_no_packet() {
     assert_eq!(world.track(1, 1).packets, []);
     assert_eq!(world.applied_revision(id(1)), Some(2));
 }
+
+/// How many packets back, and what it said.
+type Repeated<'a> = (u16, &'a [u8]);
+
+/// A packet that says something, and repeats what so many packets before it said.
+fn repeating(sequence: u16, text: &[u8], repeated: &[Repeated<'_>]) -> Vec<u8> {
+    let mut bytes = rtp(0x1001, sequence, "");
+    bytes.truncate(12);
+    bytes[1] = RED;
+    for (back, text) in repeated {
+        let head = 1 << 31 | (u32::from(*back) * 160) << 10 | text.len() as u32;
+        bytes.extend(head.to_be_bytes());
+    }
+    bytes.push(0);
+    repeated.iter().for_each(|(_, text)| bytes.extend(*text));
+    bytes.extend(text);
+    bytes
+}
+
+/// P-35: RFC 2198 lets the first packets after a pause say again what was said in it.
+#[test]
+fn what_is_said_in_a_pause_is_not_kept_when_it_is_said_again_after_it() {
+    for (is_encrypted, is_restarted) in [(false, false), (true, false), (true, true)] {
+        let mut world = World::new(17);
+        world.connect(&[]);
+        let mut one = stream(1, 1, 0);
+        one.codecs.insert(
+            RED,
+            Codec {
+                name: "red".into(),
+                clock_rate: 8_000,
+                channels: 1,
+                fmtp: Some("0/0/0".into()),
+            },
+        );
+        if is_encrypted {
+            one = encrypted(1, &one, 0);
+        }
+        let call = recording(1, 1, std::slice::from_ref(&one));
+        world.desire(&call);
+        world.run(100 * MS);
+        let send = |world: &mut World, bytes: &[u8]| {
+            let bytes = if is_encrypted {
+                protect(one.id, 0, bytes, 0)
+            } else {
+                bytes.to_vec()
+            };
+            world.datagram(one.rtp_port, one.peer_rtp.unwrap(), &bytes);
+            world.run(20 * MS);
+        };
+        let mut kept = vec![
+            repeating(1, b"one", &[]),
+            repeating(2, b"two", &[(1, b"one")]),
+        ];
+        kept.iter().for_each(|bytes| send(&mut world, bytes));
+        let pause = with_streams(&call, &[paused(&one)]);
+        world.desire(&pause);
+        for sequence in 3..6 {
+            send(
+                &mut world,
+                &repeating(sequence, b"SECRET", &[(1, b"SECRET")]),
+            );
+        }
+        let resumed = with_streams(&pause, std::slice::from_ref(&one));
+        world.desire(&resumed);
+        if is_restarted {
+            world.run(3_000 * MS);
+            world.restart(Crash::Kill);
+        }
+        // One that reaches into the pause is kept alone, the others as they came.
+        let after: [(&[u8], &[Repeated<'_>]); 4] = [
+            (b"six", &[(2, b"SECRET"), (1, b"SECRET")]),
+            (b"seven", &[(2, b"SECRET"), (1, b"six")]),
+            (b"eight", &[(2, b"six"), (1, b"seven")]),
+            (b"nine", &[]),
+        ];
+        for (sequence, (text, repeated)) in (6..).zip(after) {
+            send(&mut world, &repeating(sequence, text, repeated));
+            let is_secret = repeated.iter().any(|(_, text)| *text == b"SECRET");
+            let left = if is_secret { &[] } else { repeated };
+            kept.push(repeating(sequence, text, left));
+        }
+        assert!(!world.is_on_disk(b"SECRET"));
+        world.desire(&ended(&resumed, world.wall));
+        world.run(1_000 * MS);
+        assert_eq!(world.track(1, 1).payloads(), kept, "{is_encrypted}");
+        assert!(!world.is_on_disk(b"SECRET"));
+    }
+}
+
+const RED: u8 = 98;
