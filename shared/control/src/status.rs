@@ -16,7 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use holdfast_manifest::time;
 use holdfast_units::WallTime;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::message::{Health, StageLatency};
 use crate::statistics::{EngineStatistics, ShardStatistics};
@@ -191,6 +192,7 @@ pub struct Sip {
     /// Of these, how many were answered 200.
     pub answered: u64,
     /// And how many were refused, by code.
+    #[serde(deserialize_with = "by_code")]
     pub refused: BTreeMap<u16, u64>,
     /// Messages that could not be read.
     pub malformed: u64,
@@ -208,6 +210,13 @@ pub struct Sip {
     pub dialogs: u64,
     /// Log lines that peers caused and that were left out.
     pub lines_left_out: u64,
+}
+
+/// Keys of JSON are text, and within a tagged enum nothing makes numbers of them.
+fn by_code<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u16, u64>, D::Error> {
+    let written = BTreeMap::<String, u64>::deserialize(from)?;
+    let read = |(code, count): (String, u64)| Ok((code.parse().map_err(D::Error::custom)?, count));
+    written.into_iter().map(read).collect()
 }
 
 /// Connections of SIP.
@@ -291,6 +300,15 @@ impl Status {
 mod tests {
     use super::*;
     use crate::operator::{from_line, to_line};
+
+    #[test]
+    fn a_status_with_refusals_reads() {
+        let mut status = Box::<Status>::default();
+        status.sip.refused = BTreeMap::from([(415, 2), (488, 1)]);
+        let reply = Reply::Status { status };
+        let line = to_line(&reply);
+        assert_eq!(from_line::<Reply>(line.as_ref()).unwrap(), reply);
+    }
 
     #[test]
     fn questions_and_replies_as_they_are_documented() {
