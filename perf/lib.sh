@@ -310,6 +310,33 @@ sample_memory() { # PID...
     done
 }
 
+# The same with descriptors and with pairs of ports in use, of the server of these settings.
+watch_use() { # FILE.tsv CONFIG
+    echo '# seconds media_kib signaling_kib media_descriptors signaling_descriptors port_pairs' >"$1"
+    sample_memory "$media_pid" "$signaling_pid" | while read -r line; do
+        echo "$line $(descriptors "$media_pid" | wc -l) $(descriptors "$signaling_pid" | wc -l)" \
+            "$(status_of "$2" port_pairs)"
+    done >>"$1" &
+    watcher_pid=$!
+}
+
+# Descriptors of a process, sorted: paths without their numbers, and kinds such as socket.
+descriptors() { # PID
+    find "/proc/$1/fd" -type l -printf '%l\n' 2>/dev/null | sed 's/:\[.*//; s/[0-9]//g' | sort
+}
+
+# The first number of this name in the status of a server; nothing where it has none.
+status_of() { # CONFIG NAME
+    "$bin_dir/holdfast" status --json --config "$1" 2>/dev/null | tr -d ' \n' |
+        grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d : -f 2 || true
+}
+
+# Draws what watch_use wrote, without the memory.
+plot_use() { # FILE.svg FILE.tsv
+    plot "$1" "set key above; set xlabel 's'; set yrange [0:*]; plot '$2' using 1:4 with lines title 'descriptors of media', \
+'$2' using 1:5 with lines title 'of signaling', '$2' using 1:6 with lines title 'pairs of ports in use'"
+}
+
 stop_watching() {
     [ -n "${watcher_pid:-}" ] || return 0
     kill "$watcher_pid" 2>/dev/null || true
