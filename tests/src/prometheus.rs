@@ -32,6 +32,14 @@ impl Prometheus {
     /// # Panics
     /// When it cannot be started.
     pub fn start(prometheus: &Tool, target: SocketAddr) -> Self {
+        Self::start_every(1, prometheus, target)
+    }
+
+    /// The same for a target that may take so many seconds to answer: it is asked as often.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_every(seconds: u32, prometheus: &Tool, target: SocketAddr) -> Self {
         let folder = tempfile::tempdir().expect("a file system and a port for it");
         let rules: Vec<String> = read("config/prometheus/alerts.yml")
             .lines()
@@ -43,7 +51,7 @@ impl Prometheus {
         std::fs::write(folder.path().join("alerts.yml"), rules.join("\n"))
             .expect("a file system and a port for it");
         let config = read("config/prometheus/prometheus.yml")
-            .replace("15s", "1s")
+            .replace("15s", &format!("{seconds}s"))
             .replace("127.0.0.1:8080", &target.to_string());
         std::fs::write(folder.path().join("prometheus.yml"), config)
             .expect("a file system and a port for it");

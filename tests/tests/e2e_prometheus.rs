@@ -266,7 +266,8 @@ fn more_messages_than_signaling_handles_are_told() {
         return;
     };
     let system = System::start(&Options::new());
-    let watch = Prometheus::start(&prometheus, system.http());
+    // With its inbox full signaling answers late, as everything has its turn.
+    let watch = Prometheus::start_every(5, &prometheus, system.http());
     wait_until("the inbox is told", || {
         watch.finds("holdfast_signaling_inbox_limit_messages > 0")
     });
