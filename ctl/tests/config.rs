@@ -27,7 +27,7 @@ fn the_shipped_file_is_good_here_and_is_found_by_itself() {
     assert!(
         outcome
             .stdout
-            .contains("journal in var/state/journal, 1 GiB")
+            .contains("journal in var/state/journal, 2 GiB")
     );
     assert!(!sandbox.path("var").exists(), "a check made something");
 }
