@@ -18,7 +18,7 @@ use holdfast_e2e::search::files;
 use holdfast_e2e::srtp::Key;
 use holdfast_e2e::system::{Options, System};
 use holdfast_e2e::talk::{converse, truth};
-use holdfast_e2e::wait::{PATIENCE, wait_for, wait_within};
+use holdfast_e2e::wait::{PATIENCE, wait_for, wait_until, wait_within};
 use holdfast_load::agent::Way;
 use holdfast_load::invite::{Body, Codec};
 use holdfast_load::sip::Message;
@@ -193,14 +193,13 @@ fn assert_published(system: &System, left: &[Left]) {
     assert_eq!(spoken, 2 * ROUNDS + 1, "those that were spoken in");
     let begun = files(&system.recordings().join("incoming"));
     assert!(begun.is_empty(), "{begun:?}");
-    let counts = metrics(system.http());
-    let (answered, published) = (
-        counts["holdfast_sip_invites_answered_total"],
-        counts["holdfast_recordings_published_total"],
-    );
-    // What was cancelled while the engine was asked is published, too.
-    assert!(published >= answered, "{published} of {answered}");
-    assert_eq!(system.all_recordings().len() as f64, published);
+    // What was cancelled while the engine was asked is published, too, and nobody waits for the word of it.
+    let there = system.all_recordings().len() as f64;
+    wait_until("each recording is counted", || {
+        metrics(system.http())["holdfast_recordings_published_total"] == there
+    });
+    let answered = metrics(system.http())["holdfast_sip_invites_answered_total"];
+    assert!(there >= answered, "{there} of {answered}");
 }
 
 fn spoken(ground: &Ground<'_>, _: u32) -> Left {
