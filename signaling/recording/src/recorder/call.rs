@@ -124,6 +124,8 @@ pub(super) struct Sync {
     pub(super) in_flight: Option<BTreeSet<u16>>,
     /// Something has changed since.
     pub(super) is_dirty: bool,
+    /// The last revision sent, and not refused, was the recording's end.
+    pub(super) is_end_said: bool,
     /// The engine did not take the last revision: the next one waits a moment.
     pub(super) is_held_back: bool,
     /// Even ports that the engine may hold, or that are promised to a stream.

@@ -104,6 +104,12 @@ impl Recorder {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
+        let is_ended = matches!(call.stage, Stage::Ended { .. });
+        if is_ended && call.sync.is_end_said {
+            // The engine may have published it by now: for what it does not know any more it would
+            // begin another part.
+            call.sync.is_dirty = false;
+        }
         let sync = &call.sync;
         if !sync.is_dirty || sync.is_held_back || sync.in_flight.is_some() {
             return;
@@ -130,6 +136,7 @@ impl Recorder {
         };
         call.sync.revision = revision;
         call.sync.is_dirty = false;
+        call.sync.is_end_said = is_ended;
         call.sync.ports.extend(&ports);
         call.sync.in_flight = Some(ports);
         for document in documents {
@@ -325,6 +332,7 @@ impl Recorder {
             .exchange()
             .is_some_and(|exchange| exchange.revision == revision);
         call.sync.is_dirty = true;
+        call.sync.is_end_said = false;
         if is_opening {
             // The engine knows nothing of it.
             call.sync.revision = 0;

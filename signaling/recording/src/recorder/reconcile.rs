@@ -125,6 +125,7 @@ impl Recorder {
 fn prepare(call: &mut Call, held: Option<&HeldRecording>) -> bool {
     call.sync.in_flight = None;
     call.sync.is_held_back = false;
+    call.sync.is_end_said = false;
     call.sync.is_dirty = true;
     call.documents
         .reconcile(held.map_or(&[], |held| held.documents.as_slice()));
