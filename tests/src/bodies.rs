@@ -5,6 +5,17 @@ use holdfast_load::invite::{Codec, Offer};
 use crate::caller::Caller;
 use crate::system::System;
 
+/// The SDP of an offer of PCMU with another codec in its place, by its payload type and its name of
+/// `a=rtpmap` (RFC 8866 §6.6).
+pub fn sdp_with_codec(offer: &Offer, payload_type: u8, name: &str) -> String {
+    let sdp = offer.sdp();
+    let sdp = sdp.replace("RTP/AVP 0 101", &format!("RTP/AVP {payload_type} 101"));
+    sdp.replace(
+        "rtpmap:0 PCMU/8000",
+        &format!("rtpmap:{payload_type} {name}"),
+    )
+}
+
 /// An offer of two lines, with ports that nobody listens on.
 pub fn silent_offer(system: &System) -> Offer {
     Caller::new(system).prepare(Codec::Pcmu).offer

@@ -2,7 +2,7 @@
 //! latencies in all formats, settings without secrets, an address from a STUN server; and its
 //! description held against what is really answered.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::http::{Request, Response};
@@ -209,12 +209,7 @@ fn latencies_are_told_in_the_formats_of_hdrhistogram_and_in_the_terminal() {
     }
 
     let holdfast = |arguments: &[&str]| {
-        let output = Command::new(binary("holdfast"))
-            .args(arguments)
-            .arg("--config")
-            .arg(system.root().join("holdfast.toml"))
-            .output()
-            .unwrap();
+        let output = holdfast(&system, arguments);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -252,12 +247,7 @@ fn latencies_of_an_engine_that_is_not_there_are_an_error() {
     assert_eq!(gone.json()["detail"], "the media engine is not connected");
     assert_eq!(get(&system, "/api/latency?format=hlog").status, 503);
     for arguments in [&["latency"][..], &["latency", "--json"]] {
-        let output = Command::new(binary("holdfast"))
-            .args(arguments)
-            .arg("--config")
-            .arg(system.root().join("holdfast.toml"))
-            .output()
-            .unwrap();
+        let output = holdfast(&system, arguments);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("the media engine is not connected"), "{said}");
@@ -465,11 +455,21 @@ fn a_stun_server_that_is_not_there_stops_nothing() {
     caller.hang_up(&call);
 }
 
+/// Runs the operator's command with the settings of a system.
+fn holdfast(system: &System, arguments: &[&str]) -> Output {
+    Command::new(binary("holdfast"))
+        .args(arguments)
+        .arg("--config")
+        .arg(system.config())
+        .output()
+        .unwrap()
+}
+
 /// What `holdfast status` says to people.
 fn operator_status(system: &System) -> String {
-    let holdfast = Tool::at(binary("holdfast"));
-    let config = system.config().display().to_string();
-    holdfast.output(system.root(), &["--config", &config, "status"])
+    let output = holdfast(system, &["status"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A UDP port that nobody has at present.

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::audio::{Audio, Slots};
+use holdfast_e2e::bodies::sdp_with_codec;
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::rtp::{Source, redundant, speaker};
 use holdfast_e2e::script::{Script, text_of};
@@ -160,12 +161,7 @@ fn record(payload_type: u8, name: &str, spoken: &[Spoken]) -> Manifest {
     let mut caller = Caller::new(&system);
     let mut script = Script::new(&system);
     let prepared = caller.prepare(Codec::Pcmu);
-    let sdp = prepared.offer.sdp();
-    let sdp = sdp.replace("RTP/AVP 0 101", &format!("RTP/AVP {payload_type} 101"));
-    let sdp = sdp.replace(
-        "rtpmap:0 PCMU/8000",
-        &format!("rtpmap:{payload_type} {name}"),
-    );
+    let sdp = sdp_with_codec(&prepared.offer, payload_type, name);
     let (call, _) = script.place_with(prepared, &sdp);
     let mut sources = [0, 1].map(|line| Source::of(&call, line, 0x1180 + line as u32));
     let mut due = Instant::now();

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use holdfast_e2e::bodies::sdp_with_codec;
 use holdfast_e2e::caller::Caller;
 use holdfast_e2e::peer::multipart;
 use holdfast_e2e::process::binary;
@@ -122,12 +123,7 @@ fn packets_are_kept(payload_type: u8, name: &str, ticks: u32, size: usize) {
     let system = System::start(&Options::new());
     let mut caller = Caller::new(&system);
     let prepared = caller.prepare(Codec::Pcmu);
-    let sdp = prepared.offer.sdp();
-    let sdp = sdp.replace("RTP/AVP 0 101", &format!("RTP/AVP {payload_type} 101"));
-    let sdp = sdp.replace(
-        "rtpmap:0 PCMU/8000",
-        &format!("rtpmap:{payload_type} {name}"),
-    );
+    let sdp = sdp_with_codec(&prepared.offer, payload_type, name);
     let body = multipart(&sdp, prepared.offer.metadata().as_bytes());
     let (call, _) = caller.place_with(prepared, &body);
     let mut sources = Vec::new();

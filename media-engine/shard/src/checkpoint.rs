@@ -9,9 +9,9 @@
 //!
 //! The streams are flushed a few at a time, so each has a position of its own in the journal; the
 //! checkpoint's is where the first of them began. How many at a time follows the clock, not the turns: a
-//! shard that is behind takes few and long ones, and what the journal has to keep meanwhile grows. A failure anywhere only puts it off: the journal
-//! keeps what it holds. One that is given up while the disk owes an answer waits for that answer,
-//! which says nothing about the next one.
+//! shard that is behind takes few and long ones, and what the journal has to keep meanwhile grows. A
+//! failure anywhere only puts it off: the journal keeps what it holds. One that is given up while the
+//! disk owes an answer waits for that answer, which says nothing about the next one.
 
 use std::time::Duration;
 

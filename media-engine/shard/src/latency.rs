@@ -39,21 +39,16 @@ impl Latencies {
     }
 
     /// Takes one value.
+    #[inline]
     pub fn record(&mut self, stage: Stage, value: Duration) {
         self.record_many(stage, value, 1);
     }
 
     /// Takes a value that `count` packets have together.
-    pub fn record_many(&mut self, stage: Stage, value: Duration, count: u32) {
-        let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
-        self.record_nanos(stage, nanos, count);
-    }
-
-    /// The same for a value in nanoseconds.
     #[inline]
-    pub fn record_nanos(&mut self, stage: Stage, nanos: u64, count: u32) {
+    pub fn record_many(&mut self, stage: Stage, value: Duration, count: u32) {
         if !cfg!(feature = "unmeasured") {
-            self.of(stage).record(nanos, count);
+            self.of(stage).record(value, count);
         }
     }
 
@@ -100,7 +95,8 @@ impl Distribution {
     }
 
     #[inline]
-    fn record(&mut self, nanos: u64, count: u32) {
+    fn record(&mut self, value: Duration, count: u32) {
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
         let step = usize::try_from(nanos >> STEP_SHIFT).unwrap_or(usize::MAX);
         match self.steps.get_mut(step) {
             Some(counted) => match counted.checked_add(count) {

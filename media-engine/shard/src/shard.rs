@@ -199,8 +199,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         std::hint::black_box(datagrams.clone().fold(0, touch));
         let wall = self.wall(now);
         for datagram in datagrams {
-            let nanos = wall.nanos_since(datagram.arrival);
-            self.latencies.record_nanos(Stage::Seen, nanos, 1);
+            let after = wall.since(datagram.arrival);
+            self.latencies.record(Stage::Seen, after);
             self.handle_datagram(now, &datagram);
         }
     }

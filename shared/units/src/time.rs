@@ -50,12 +50,7 @@ impl Sub<MonoTime> for MonoTime {
 impl WallTime {
     /// How long ago `earlier` was; zero where it lies in the future.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.nanos_since(earlier))
-    }
-
-    /// The same in nanoseconds, where it is asked for each packet: a duration takes a division.
-    pub const fn nanos_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// Whole seconds since 1970.

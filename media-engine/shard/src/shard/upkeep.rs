@@ -110,8 +110,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         // than all other histograms.
         let (committed_at, latencies) = (&self.committed_at, &mut self.latencies);
         let arrived = |index: usize, arrival| {
-            let nanos = committed_at[index].nanos_since(arrival);
-            latencies.record_nanos(Stage::Durable, nanos, 1);
+            let after = committed_at[index].since(arrival);
+            latencies.record(Stage::Durable, after);
         };
         self.assembly.handle_batches(batches, &mut counts, arrived);
         while let Some(mute) = self.assembly.poll_mute() {
