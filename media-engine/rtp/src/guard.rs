@@ -30,6 +30,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use holdfast_prefetch::prefetch;
 use holdfast_units::MonoTime;
 
 use crate::codec::PayloadMap;
@@ -213,15 +214,11 @@ impl Guard {
         }
     }
 
-    /// Reads what [`Self::check`] will read, so that it is in the cache by then. The number means
-    /// nothing.
-    pub fn touch(&self) -> u64 {
-        let latch = self.latch.as_ref();
-        latch.map_or(0, |latch| latch.heard_at.0 ^ u64::from(latch.ssrc.0))
-            ^ self.config.packet_bytes_max as u64
-            ^ u64::from(self.config.packets_per_second_max)
-            ^ u64::from(self.paused)
-            ^ self.media_rate.start.0
+    /// Asks the memory for what [`Self::check`] will need.
+    pub fn prefetch(&self) {
+        prefetch(&self.latch);
+        prefetch(&self.media_rate);
+        prefetch(&self.config);
     }
 
     /// What was refused, by reason.

@@ -185,15 +185,6 @@ impl SequenceTracker {
         )
     }
 
-    /// Reads what [`Self::update`] will read, so that it is in the cache by then. The number means
-    /// nothing.
-    pub fn touch(&self) -> u64 {
-        let state = &self.state;
-        let (word, _) = place(state.highest.forward(1));
-        let transit = self.transit.map_or(0, |transit| transit.ticks);
-        state.received ^ state.seen[word] ^ u64::from(state.jitter ^ transit)
-    }
-
     /// What was received, over all restarts.
     pub fn statistics(&self) -> Statistics {
         let state = &self.state;

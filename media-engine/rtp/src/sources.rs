@@ -5,6 +5,7 @@
 //! is small and bounded: whoever has been silent for longest makes room, its statistics stay in
 //! the totals.
 
+use holdfast_prefetch::prefetch_whole;
 use holdfast_units::MonoTime;
 
 use crate::codec::Codec;
@@ -97,13 +98,11 @@ impl SourceTable {
         }
     }
 
-    /// Reads what [`Self::observe`] will read of the current source, so that it is in the cache by
-    /// then. The number means nothing.
-    pub fn touch(&self) -> u64 {
-        let current = self.sources.get(self.current);
-        current.map_or(0, |source| {
-            source.heard_at.0 ^ u64::from(source.ssrc.0) ^ source.tracker.touch()
-        })
+    /// Asks the memory for what [`Self::observe`] will need of the current source.
+    pub fn prefetch(&self) {
+        self.sources
+            .get(self.current)
+            .inspect(|it| prefetch_whole(*it));
     }
 
     /// The source has said BYE (RFC 3550 §6.3.4). That ends it, not the stream.

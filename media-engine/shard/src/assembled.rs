@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use holdfast_control::{Srtp, Stream, StreamMode};
 use holdfast_journal::{Lsn as Position, RecordRef};
 use holdfast_manifest::Direction;
+use holdfast_prefetch::prefetch_whole;
 use holdfast_rtp::rtcp::{Compound, RtcpPacket};
 use holdfast_rtp::{PayloadMap, Refused, RtpPacket, Sequenced, SourceTable, Ssrc, StateError};
 use holdfast_track::{
@@ -67,6 +68,17 @@ pub struct Authentic {
     pub ssrc: Ssrc,
     /// When it arrived.
     pub at: WallTime,
+}
+
+/// What of a stream is asked of the memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// The stream.
+    Own,
+    /// What the stream leads to.
+    Next,
+    /// What that leads to.
+    Last,
 }
 
 /// What the records of the track do not show.
@@ -172,12 +184,17 @@ impl AssembledStream {
         self.desired = desired;
     }
 
-    /// Reads what [`Self::handle_rtp`] will read, so that it is in the cache by then. The number
-    /// means nothing.
-    pub(crate) fn touch(&self) -> u64 {
-        let last = self.last.map_or(0, |(_, ssrc)| ssrc);
-        let own = self.from.0 ^ self.counts.packets ^ u64::from(last);
-        own ^ self.sources.touch() ^ self.track.touch() ^ self.decryption.touch()
+    /// Asks the memory for what [`Self::handle_rtp`] will need, in three steps: each leads to the next.
+    pub(crate) fn prefetch(&self, step: Step) {
+        match step {
+            Step::Own => prefetch_whole(self),
+            Step::Next => {
+                self.sources.prefetch();
+                self.track.prefetch();
+                self.decryption.prefetch();
+            }
+            Step::Last => self.decryption.prefetch_keys(),
+        }
     }
 
     /// Takes an RTP packet. A packet that came before, or does not authenticate, goes no further.

@@ -6,6 +6,7 @@
 //! A function of the journal's records and the node's keys alone, like everything in the assembly.
 
 use holdfast_control::{Srtp, Stream};
+use holdfast_prefetch::prefetch_whole;
 use holdfast_srtp::limits::SOURCES_MAX;
 use holdfast_srtp::{Place, Receiver, RtcpReceiver};
 use holdfast_track::SourceKey;
@@ -143,11 +144,17 @@ impl Decryption {
         matches!(self, Self::On(_))
     }
 
-    /// Reads what [`Self::open_rtp`] will read, so that it is in the cache by then.
-    pub(crate) fn touch(&self) -> u64 {
-        match self {
-            Self::On(context) => context.rtp.touch(),
-            Self::Off | Self::Sealed => 0,
+    /// Asks the memory for what leads to what [`Self::open_rtp`] will need.
+    pub(crate) fn prefetch(&self) {
+        if let Self::On(context) = self {
+            prefetch_whole(&context.rtp);
+        }
+    }
+
+    /// Asks the memory for what [`Self::open_rtp`] will need; [`Self::prefetch`] was some steps before.
+    pub(crate) fn prefetch_keys(&self) {
+        if let Self::On(context) = self {
+            context.rtp.prefetch();
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use holdfast_control::{Stream, StreamMode};
 use holdfast_manifest::Codec as CodecEntry;
+use holdfast_prefetch::prefetch;
 use holdfast_rtp::{
     Chance, ClockRate, Cname, Codec, CodecKind, Expected, Guard, GuardConfig, HeldPacket,
     PayloadMap, PayloadType, Reason, Refused, RtcpBandwidth, RtcpConfig, RtcpSession, Ssrc,
@@ -189,11 +190,13 @@ impl LiveStream {
         self.id
     }
 
-    /// Reads what [`Self::admit`] will read, so that it is in the cache by then. The number means
-    /// nothing.
-    pub fn touch(&self) -> u64 {
-        let has_pcmu = PayloadType::new(0).is_some_and(|pcmu| self.codecs.contains(pcmu));
-        self.guard.touch() ^ self.packets ^ u64::from(has_pcmu)
+    /// Asks the memory for what [`Self::admit`] will need.
+    pub fn prefetch(&self) {
+        prefetch(&self.packets);
+        prefetch(&self.last_source);
+        prefetch(&self.codecs);
+        prefetch(&self.after_pause);
+        self.guard.prefetch();
     }
 
     /// Decides about a datagram on one of the stream's ports.

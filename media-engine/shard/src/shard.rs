@@ -186,22 +186,27 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
     /// Takes datagrams that arrived one after the other, as [`Self::handle_datagram`] does.
     ///
     /// Thousands of streams take turns, so what a datagram needs of its own has left the cache since
-    /// the one before. Asked for all at once, the memory answers in the time of one.
+    /// the one before. It is asked for some datagrams ahead.
     pub fn handle_datagrams<'a>(
         &mut self,
         now: MonoTime,
         datagrams: impl Iterator<Item = Datagram<'a>> + Clone,
     ) {
-        let touch = |sum: u64, datagram: Datagram<'_>| {
-            let stream = self.live.get(self.pair(datagram.port));
-            sum ^ stream.and_then(Option::as_ref).map_or(0, |it| it.touch())
-        };
-        std::hint::black_box(datagrams.clone().fold(0, touch));
+        let mut ahead = datagrams.clone();
+        ahead.by_ref().take(AHEAD).for_each(|it| self.prefetch(&it));
         let wall = self.wall(now);
         for datagram in datagrams {
+            ahead.next().inspect(|it| self.prefetch(it));
             let after = wall.since(datagram.arrival);
             self.latencies.record(Stage::Seen, after);
             self.handle_datagram(now, &datagram);
+        }
+    }
+
+    /// Asks the memory for what the stream of a datagram will need.
+    fn prefetch(&self, datagram: &Datagram<'_>) {
+        if let Some(Some(stream)) = self.live.get(self.pair(datagram.port)) {
+            stream.prefetch();
         }
     }
 
@@ -516,6 +521,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
             .push_back(Output::Event(ShardEvent::Tell(message)));
     }
 }
+
+/// So many datagrams ahead a stream's memory is asked for.
+const AHEAD: usize = 8;
 
 /// Writes down who a number of a sender stands for.
 fn write_source<B: AsRef<[u8]> + AsMut<[u8]>>(

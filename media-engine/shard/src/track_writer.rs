@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use holdfast_prefetch::prefetch_end;
 use holdfast_track::{Record, encode_record};
 use holdfast_units::StreamId;
 
@@ -32,6 +33,9 @@ pub struct Piece {
     pub bytes: Vec<u8>,
 }
 
+/// Octets of the record of a usual packet: 20 ms of G.711.
+const RECORD_SIZE_USUAL: usize = 208;
+
 impl TrackWriter {
     /// Goes on at the end of a file of this size.
     pub fn new(stream: StreamId, size: u64) -> Self {
@@ -56,9 +60,9 @@ impl TrackWriter {
         encode_record(&mut self.gathered, record).expect("a journal's record fits into a track's");
     }
 
-    /// Reads where the next record goes, so that it is in the cache by then.
-    pub fn touch(&self) -> u64 {
-        self.gathered.last().copied().map_or(0, u64::from)
+    /// Asks the memory for where the next record goes.
+    pub fn prefetch(&self) {
+        prefetch_end(&self.gathered, RECORD_SIZE_USUAL);
     }
 
     /// Octets of the file when all that was appended is written.

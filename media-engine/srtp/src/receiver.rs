@@ -10,6 +10,7 @@
 //! source was silent for long or has begun before we heard of it, many more. Contexts begin with the
 //! first packet that authenticates (RFC 4568 §6.4.1).
 
+use holdfast_prefetch::prefetch_whole;
 use holdfast_units::WallTime;
 
 use crate::limits::{OLD_KEYS_NS, ROLLOVERS_MAX, SEARCH_AFTER_NS, SEARCH_EVERY, SOURCES_MAX};
@@ -226,12 +227,10 @@ impl Receiver {
         self.failing_since
     }
 
-    /// Reads what [`Self::unprotect`] will read first, so that it is in the cache by then. The number
-    /// means nothing.
-    pub fn touch(&self) -> u64 {
-        let context = self.contexts.first();
-        let key = self.keys.first();
-        context.map_or(0, |it| it.window.highest()) ^ key.map_or(0, |it| it.used)
+    /// Asks the memory for what [`Self::unprotect`] will need.
+    pub fn prefetch(&self) {
+        self.contexts.first().inspect(|it| prefetch_whole(*it));
+        self.keys.first().inspect(|it| prefetch_whole(*it));
     }
 
     fn find(

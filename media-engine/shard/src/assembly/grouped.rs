@@ -11,7 +11,7 @@ use holdfast_journal::Committed;
 use holdfast_units::WallTime;
 
 use super::Assembly;
-use crate::assembled::{AssembledStream, LiveCounts};
+use crate::assembled::{AssembledStream, LiveCounts, Step};
 use crate::records;
 
 /// Records that wait to be taken stream by stream.
@@ -36,6 +36,10 @@ struct Entry {
 }
 
 const NONE: u32 = u32::MAX;
+
+/// So many streams before its turn a stream's own memory is asked for; what that leads to, and what that
+/// leads to, a turn later each.
+const AHEAD: usize = 3;
 
 impl Groups {
     fn push(&mut self, hint: u16, batch: usize, offset: usize) {
@@ -97,33 +101,49 @@ impl Assembly {
 
     fn handle_groups<B: AsRef<[u8]>>(&mut self, groups: &mut Groups, batches: &[Committed<B>]) {
         let mut hints = std::mem::take(&mut groups.hints);
-        for hint in hints.drain(..) {
+        for turn in 0..hints.len() + AHEAD {
+            self.prefetch(&hints, groups, turn, batches);
+            let Some(&hint) = turn.checked_sub(AHEAD).and_then(|at| hints.get(at)) else {
+                continue;
+            };
             let place = usize::from(hint);
             let [first, _] = std::mem::replace(&mut groups.chains[place], [NONE; 2]);
-            self.touch(hint, groups.chain(first), batches);
             for Entry { batch, offset, .. } in groups.chain(first) {
                 self.handle_stream_record(&batches[batch as usize].record_at(offset as usize));
             }
         }
+        hints.clear();
         groups.hints = hints;
         groups.entries.clear();
     }
 
-    /// Reads what a stream and its records will need. None of it waits for another, so the memory
-    /// answers all of it in the time of one or two.
-    fn touch<B: AsRef<[u8]>>(
+    /// Asks the memory for what the streams of the next turns will need: its address is known of each only when
+    /// what leads to it has come.
+    fn prefetch<B: AsRef<[u8]>>(
         &self,
-        hint: u16,
-        entries: impl Iterator<Item = Entry>,
+        hints: &[u16],
+        groups: &Groups,
+        turn: usize,
         batches: &[Committed<B>],
     ) {
-        let index = self.index_by_hint.get(usize::from(hint));
-        let stream = index.and_then(|&index| self.streams.get(index as usize)?.as_deref());
-        let of_stream = stream.map_or(0, AssembledStream::touch);
-        let of_records = entries.fold(0, |sum, entry| {
-            sum ^ batches[entry.batch as usize].touch(entry.offset as usize)
-        });
-        std::hint::black_box(of_stream ^ of_records);
+        let hint = |ago: usize| turn.checked_sub(ago).and_then(|at| hints.get(at).copied());
+        let stream = |hint: u16| {
+            let index = *self.index_by_hint.get(usize::from(hint))?;
+            self.streams.get(index as usize)?.as_deref()
+        };
+        if let Some(stream) = hint(0).and_then(stream) {
+            stream.prefetch(Step::Own);
+        }
+        if let Some(hint) = hint(1) {
+            stream(hint).inspect(|it| it.prefetch(Step::Next));
+            let [first, _] = groups.chains[usize::from(hint)];
+            for Entry { batch, offset, .. } in groups.chain(first) {
+                batches[batch as usize].prefetch(offset as usize);
+            }
+        }
+        if let Some(stream) = hint(2).and_then(stream) {
+            stream.prefetch(Step::Last);
+        }
     }
 }
 
