@@ -2,9 +2,10 @@
 
 use std::io::Read;
 
+use holdfast_track::wav::WavHeader;
 use holdfast_track::{
-    Flags, Kind, Lsn, Record, RecordReader, RecordingTime, RenderPlan, SourceAddresses,
-    StreamHeader, Timeline, TrackInput, encode_record, plan,
+    Flags, Kind, Lsn, Record, RecordReader, RecordingTime, SourceAddresses, StreamHeader, Timeline,
+    TrackInput, encode_record, render,
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -53,25 +54,17 @@ impl Stage for Depacketise {
     }
 }
 
-/// The recording written as mu-law WAV with two channels, which reads the tracks once more.
+/// The recording planned, and written as mu-law WAV with two channels.
 pub(crate) struct Render {
     tracks: [Leg; CHANNELS],
-    plan: RenderPlan,
     wav: Vec<u8>,
     rendered: u64,
 }
 
 impl Render {
     pub(crate) fn new() -> Self {
-        let tracks: [Leg; CHANNELS] = std::array::from_fn(Leg::new);
-        let time = RecordingTime {
-            started: STARTED,
-            ended: ENDED,
-        };
-        let plan = plan(time, CHANNELS as u16, &mut inputs(&tracks)).expect("two channels");
         Self {
-            tracks,
-            plan,
+            tracks: std::array::from_fn(Leg::new),
             wav: Vec::new(),
             rendered: 0,
         }
@@ -79,9 +72,10 @@ impl Render {
 
     /// Whether every sample of both channels is where it was sent.
     fn is_exact(&self) -> bool {
-        let Some(frames) = self.wav.get(self.plan.header().data_offset() as usize..) else {
+        let Ok(header) = WavHeader::read(&mut self.wav.as_slice()) else {
             return false;
         };
+        let frames = &self.wav[header.data_offset() as usize..];
         self.tracks.iter().enumerate().all(|(channel, track)| {
             let samples = frames.iter().skip(channel).step_by(CHANNELS);
             samples.eq(track.samples.iter())
@@ -92,8 +86,9 @@ impl Render {
 impl Stage for Render {
     fn run(&mut self, packets: u64) {
         for _ in 0..packets / BATCH {
-            let written = self.plan.write(&mut inputs(&self.tracks), &mut self.wav);
-            self.rendered += if written.is_ok() { BATCH } else { 0 };
+            let mut inputs = inputs(&self.tracks);
+            let rendered = render(TIME, CHANNELS as u16, &mut inputs, &mut self.wav);
+            self.rendered += if rendered.is_ok() { BATCH } else { 0 };
         }
     }
 
@@ -175,4 +170,8 @@ fn input(track: &Leg, channel: u16) -> TrackInput<'_> {
 const CHANNELS: usize = 2;
 /// Packets of a side: 80 s.
 const LEG_PACKETS: u32 = BATCH as u32 / CHANNELS as u32;
+const TIME: RecordingTime = RecordingTime {
+    started: STARTED,
+    ended: ENDED,
+};
 const ENDED: WallTime = WallTime(STARTED.0 + LEG_PACKETS as u64 * PACKET_NANOS);

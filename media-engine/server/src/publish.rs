@@ -81,7 +81,7 @@ struct Track {
     number: u32,
     path: PathBuf,
     stream: Option<holdfast_control::Stream>,
-    /// When it was begun.
+    /// When it was begun, of a further part.
     began: Option<WallTime>,
 }
 
@@ -202,7 +202,7 @@ impl Publisher {
     ) -> Result<Manifest, PublishError> {
         let mut call = self.call(recording.id)?;
         let mut files = documents(made)?;
-        let tracks = self.tracks(recording)?;
+        let tracks = self.tracks(recording, part)?;
         let time = times(recording, part, &tracks);
         call.continues = self.continues(recording, part, call.continues, time.started);
         let mut inputs: Vec<TrackInput<'_>> = tracks.iter().map(input).collect();
@@ -268,7 +268,7 @@ impl Publisher {
     }
 
     /// The tracks in the order of their numbers.
-    fn tracks(&self, recording: &Recording) -> Result<Vec<Track>, PublishError> {
+    fn tracks(&self, recording: &Recording, part: u32) -> Result<Vec<Track>, PublishError> {
         let folder = self.incoming.streams(recording.id);
         let mut tracks = Vec::new();
         for name in sorted_names(&folder)? {
@@ -281,7 +281,9 @@ impl Publisher {
                 .iter()
                 .find(|s| u32::from(s.number) == number)
                 .cloned();
-            let (began, described) = header(&path).unzip();
+            // Of most tracks nothing is asked that the recording does not say.
+            let is_asked = part > 1 || wanted.is_none();
+            let (began, described) = is_asked.then(|| header(&path)).flatten().unzip();
             tracks.push(Track {
                 number,
                 path,

@@ -31,6 +31,8 @@ pub use payload::{
     CodecEntry, Counters, DecodePayloadError, SourceAddresses, SourceKey, StreamHeader, TrackMark,
 };
 pub use reader::{Damage, DamageKind, ReadTrackError, RecordReader, Tail, recover};
-pub use render::{OpenTrack, RecordingTime, RenderError, RenderPlan, TrackInput, plan, render};
+pub use render::{
+    OpenTrack, RecordingTime, RenderError, RenderPlan, TrackInput, plan, plan_within, render,
+};
 pub use report::TrackReport;
 pub use timeline::{Law, Placement, Sink, Timeline, payload_map};

@@ -1,10 +1,11 @@
 //! From the tracks of a recording to one audio file, bit-exact and in bounded memory.
 //!
-//! Tracks are read twice: [`plan`] finds out how long the recording is, which law it keeps, who is
-//! heard where and what is missing; [`RenderPlan::write`] puts every octet in its place. Where two
-//! sources sound in one channel at the same time, the one that began first is heard; the other is
+//! [`plan`] reads the tracks and finds out how long the recording is, which law it keeps, who is heard where
+//! and what is missing; [`RenderPlan::write`] puts every octet in its place. Of short recordings the plan keeps
+//! the audio itself; the tracks of others are read once more. Where two sources sound in one channel at the same time, the one that began first is heard; the other is
 //! heard where the first has been silent for a second, and never in between.
 
+mod kept;
 mod window;
 
 use std::collections::BTreeMap;
@@ -13,15 +14,18 @@ use std::io::{self, Read};
 use holdfast_rtp::PayloadMap;
 use holdfast_units::WallTime;
 
-use self::window::{TrackCursor, Window};
+use self::kept::Kept;
+use self::window::{Audio, TrackCursor, Window};
 use crate::align::align;
-use crate::limits::{CHANNELS_MAX, OVERHANG_SAMPLES_MAX, TIMELINE_SAMPLES_MAX};
+use crate::limits::{CHANNELS_MAX, KEPT_SIZE_MAX, OVERHANG_SAMPLES_MAX, TIMELINE_SAMPLES_MAX};
 use crate::reader::{ReadTrackError, RecordReader};
 use crate::report::{TrackFate, TrackReport};
-use crate::timeline::{RATE, Span, Timeline, join, samples_between, subtract, wall_time};
+use crate::timeline::{
+    Placement, RATE, Span, Timeline, join, samples_between, subtract, wall_time,
+};
 use crate::wav::{SAMPLE_RATE, SampleFormat, WavHeader, WriteAt};
 
-/// Opens a track from its beginning; asked twice.
+/// Opens a track from its beginning; asked once or twice.
 pub type OpenTrack<'a> = Box<dyn FnMut() -> io::Result<Box<dyn Read + 'a>> + 'a>;
 
 /// One track of a recording.
@@ -71,6 +75,8 @@ pub struct RenderPlan {
 struct TrackPlan {
     channel: Option<u16>,
     runs: Vec<RunPlan>,
+    /// Its audio, where it was kept.
+    audio: Option<Kept>,
 }
 
 /// What becomes of one run.
@@ -90,6 +96,16 @@ pub fn plan(
     channels: u16,
     tracks: &mut [TrackInput<'_>],
 ) -> Result<RenderPlan, RenderError> {
+    plan_within(time, channels, tracks, KEPT_SIZE_MAX)
+}
+
+/// The same, keeping at most so many octets of the tracks' audio in all.
+pub fn plan_within(
+    time: RecordingTime,
+    channels: u16,
+    tracks: &mut [TrackInput<'_>],
+    kept_size_max: usize,
+) -> Result<RenderPlan, RenderError> {
     let assigned = tracks.iter().filter_map(|track| track.channel).max();
     let needed = assigned
         .map_or(1, |channel| u32::from(channel) + 1)
@@ -100,10 +116,12 @@ pub fn plan(
     let Some(channels) = channels else {
         return Err(RenderError::TooManyChannels { channels: needed });
     };
-    let read: Vec<_> = tracks
+    let mut kept_left = kept_size_max;
+    let mut read: Vec<_> = tracks
         .iter_mut()
-        .map(|track| read_track(time, track))
+        .map(|track| read_track(time, track, &mut kept_left))
         .collect();
+    let kept: Vec<_> = read.iter_mut().map(|read| read.audio.take()).collect();
     let channel_by_track: Vec<_> = tracks.iter().map(|track| track.channel).collect();
     let (mut plans, hidden) = plan_runs(&read, &channel_by_track);
     let timelines = read.iter().map(|read| &read.timeline);
@@ -157,7 +175,12 @@ pub fn plan(
     let tracks = channel_by_track
         .into_iter()
         .zip(plans)
-        .map(|(channel, runs)| TrackPlan { channel, runs })
+        .zip(kept)
+        .map(|((channel, runs), audio)| TrackPlan {
+            channel,
+            runs,
+            audio,
+        })
         .collect();
     Ok(RenderPlan {
         header,
@@ -238,13 +261,16 @@ impl RenderPlan {
             let Some(channel) = plan.channel else {
                 continue;
             };
-            // What can't be opened any more is silent; the plan has read it, so this is rare.
-            let Ok(input) = (track.open)() else { continue };
-            let timeline = Timeline::new(self.time.started, track.codecs.clone());
-            let ended = self.time.ended;
-            cursors.push(TrackCursor::new(
-                channel, input, timeline, ended, &plan.runs,
-            ));
+            let audio = match &plan.audio {
+                Some(kept) => Audio::Kept(kept.pieces()),
+                None => {
+                    // What can't be opened any more is silent; the plan has read it, so this is rare.
+                    let Ok(input) = (track.open)() else { continue };
+                    let timeline = Timeline::new(self.time.started, track.codecs.clone());
+                    Audio::read(input, timeline, self.time.ended)
+                }
+            };
+            cursors.push(TrackCursor::new(channel, audio, &plan.runs));
         }
         while !window.is_done() {
             for cursor in &mut cursors {
@@ -263,15 +289,26 @@ struct ReadTrack {
     damage: Vec<crate::reader::Damage>,
     last_lsn: Option<crate::format::Lsn>,
     error: Option<ReadTrackError>,
+    /// What is heard of it, unless that is too much to be kept.
+    audio: Option<Kept>,
 }
 
-fn read_track(time: RecordingTime, track: &mut TrackInput<'_>) -> ReadTrack {
+/// Reads a track, and keeps its audio where it has a channel and `kept_left` octets are enough.
+fn read_track(time: RecordingTime, track: &mut TrackInput<'_>, kept_left: &mut usize) -> ReadTrack {
     let timeline = Timeline::new(time.started, track.codecs.clone());
+    let mut audio = track.channel.map(|_| Kept::default());
+    let mut sink = |placement: Placement<'_>| {
+        let kept = audio.as_mut().map(|it| it.push(&placement, *kept_left));
+        if let Some(Err(_)) = kept {
+            audio = None;
+        }
+    };
     let mut read = ReadTrack {
         timeline,
         damage: Vec::new(),
         last_lsn: None,
         error: None,
+        audio: None,
     };
     match (track.open)() {
         Ok(input) => {
@@ -280,7 +317,7 @@ fn read_track(time: RecordingTime, track: &mut TrackInput<'_>) -> ReadTrack {
                 match reader.next() {
                     Ok(Some(record)) => {
                         read.last_lsn = Some(record.lsn);
-                        read.timeline.handle_record(&record, &mut |_| {});
+                        read.timeline.handle_record(&record, &mut sink);
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -293,7 +330,9 @@ fn read_track(time: RecordingTime, track: &mut TrackInput<'_>) -> ReadTrack {
         }
         Err(error) => read.error = Some(ReadTrackError::Read(error)),
     }
-    read.timeline.handle_end(time.ended, &mut |_| {});
+    read.timeline.handle_end(time.ended, &mut sink);
+    *kept_left -= audio.as_ref().map_or(0, Kept::size);
+    read.audio = audio;
     read
 }
 

@@ -15,9 +15,10 @@ use holdfast_rtp::g711::{ALAW_TO_LINEAR, ULAW_TO_LINEAR};
 use holdfast_units::WallTime;
 
 use super::RunPlan;
+use super::kept::Pieces;
 use crate::limits::{READ_BUFFER_SIZE, WINDOW_FRAMES};
 use crate::reader::RecordReader;
-use crate::timeline::{Law, RATE, Span, Timeline};
+use crate::timeline::{Law, RATE, Sink, Span, Timeline};
 use crate::wav::{SampleFormat, WavHeader, WriteAt};
 
 /// What is in memory of the file.
@@ -172,32 +173,64 @@ struct Held {
     payload: Vec<u8>,
 }
 
-/// Reads one track as far as the window reaches.
-pub(super) struct TrackCursor<'a> {
-    channel: u16,
+/// The audio of one track.
+pub(super) enum Audio<'a> {
+    /// As the plan has kept it.
+    Kept(Pieces<'a>),
+    /// To be read from the track.
+    Track(Box<Track<'a>>),
+}
+
+/// A track that is read once more.
+pub(super) struct Track<'a> {
     reader: RecordReader<Box<dyn Read + 'a>>,
     timeline: Timeline,
     ended: WallTime,
+}
+
+impl<'a> Audio<'a> {
+    /// Reads `input` from its beginning.
+    pub(super) fn read(input: Box<dyn Read + 'a>, timeline: Timeline, ended: WallTime) -> Self {
+        let reader = RecordReader::new(input);
+        Self::Track(Box::new(Track {
+            reader,
+            timeline,
+            ended,
+        }))
+    }
+
+    /// Hands on what comes next; answers whether there may be more.
+    fn advance(&mut self, sink: &mut Sink<'_>) -> bool {
+        match self {
+            Self::Kept(pieces) => pieces.next().map(sink).is_some(),
+            Self::Track(track) => {
+                // What could not be read was reported by the plan, which stopped at the same place.
+                if let Ok(Some(record)) = track.reader.next() {
+                    track.timeline.handle_record(&record, sink);
+                    return true;
+                }
+                track.timeline.handle_end(track.ended, sink);
+                false
+            }
+        }
+    }
+}
+
+/// Takes the audio of one track as far as the window reaches.
+pub(super) struct TrackCursor<'a> {
+    channel: u16,
+    audio: Audio<'a>,
     runs: &'a [RunPlan],
     held: VecDeque<Held>,
     is_read: bool,
 }
 
 impl<'a> TrackCursor<'a> {
-    /// Reads `input` from its beginning, placing what it holds as the plan of its runs says.
-    pub(super) fn new(
-        channel: u16,
-        input: Box<dyn Read + 'a>,
-        timeline: Timeline,
-        ended: WallTime,
-        runs: &'a [RunPlan],
-    ) -> Self {
-        let reader = RecordReader::new(input);
+    /// Takes audio from its beginning, placing it as the plan of its runs says.
+    pub(super) fn new(channel: u16, audio: Audio<'a>, runs: &'a [RunPlan]) -> Self {
         Self {
             channel,
-            reader,
-            timeline,
-            ended,
+            audio,
             runs,
             held: VecDeque::new(),
             is_read: false,
@@ -208,9 +241,7 @@ impl<'a> TrackCursor<'a> {
     pub(super) fn fill(&mut self, window: &mut Window<'_>) -> io::Result<()> {
         let Self {
             channel,
-            reader,
-            timeline,
-            ended,
+            audio,
             runs,
             held,
             is_read,
@@ -237,13 +268,7 @@ impl<'a> TrackCursor<'a> {
                     }
                 });
             };
-            // What could not be read was reported by the plan, which stopped at the same place.
-            if let Ok(Some(record)) = reader.next() {
-                timeline.handle_record(&record, &mut sink);
-            } else {
-                timeline.handle_end(*ended, &mut sink);
-                *is_read = true;
-            }
+            *is_read = !audio.advance(&mut sink);
         }
         *held = hold.held;
         result

@@ -8,7 +8,7 @@ use holdfast_rtp::PayloadMap;
 use holdfast_track::wav::WavHeader;
 use holdfast_track::{
     CodecEntry, Flags, Kind, Lsn, Record, RecordingTime, RenderPlan, SourceAddresses, StreamHeader,
-    TrackInput, TrackMark, TrackReport, encode_record, payload_map, render,
+    TrackInput, TrackMark, TrackReport, encode_record, payload_map, plan_within, render,
 };
 use holdfast_units::{RecordingId, StreamId, WallTime};
 
@@ -196,7 +196,8 @@ pub struct Rendered {
     pub wav: Vec<u8>,
 }
 
-/// Renders tracks of a recording that lasted so long.
+/// Renders tracks of a recording that lasted so long: from the audio that the plan has kept, and again with
+/// room for none of it, or for a little, as long recordings are.
 pub fn rendered(ms: u64, tracks: &[(Option<u16>, &Track)]) -> Rendered {
     let mut inputs: Vec<_> = tracks
         .iter()
@@ -210,6 +211,12 @@ pub fn rendered(ms: u64, tracks: &[(Option<u16>, &Track)]) -> Rendered {
     let plan = render(time, 0, &mut inputs, &mut wav).unwrap();
     assert_eq!(wav.len() as u64, plan.header().file_size());
     assert_eq!(WavHeader::read(&mut &wav[..]).unwrap(), *plan.header());
+    for kept_size_max in [0, 20_000] {
+        let plan = plan_within(time, 0, &mut inputs, kept_size_max).unwrap();
+        let mut read_again = Vec::new();
+        plan.write(&mut inputs, &mut read_again).unwrap();
+        assert!(read_again == wav, "with {kept_size_max} octets kept");
+    }
     Rendered { plan, wav }
 }
 
