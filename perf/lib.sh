@@ -49,12 +49,12 @@ wait_for_port() { # TRANSPORT PORT PID
     return 1
 }
 
-# Ends a process of ours: asks, waits up to 20 s, then insists. Empty PID: nothing to do.
+# Ends a process of ours: asks, waits up to STOP_SECONDS (20), then insists. Empty PID: nothing to do.
 stop_process() { # PID
     local _
     [ -n "${1:-}" ] || return 0
     kill -TERM "$1" 2>/dev/null || true
-    for _ in $(seq 200); do
+    for _ in $(seq $((${STOP_SECONDS:-20} * 10))); do
         kill -0 "$1" 2>/dev/null || break
         sleep 0.1
     done
