@@ -63,11 +63,13 @@ pub struct Codec {
 /// The payload types that one stream has negotiated.
 ///
 /// A bit per payload type, so that the check of a packet is one load, where the owner of the map
-/// keeps what is needed for each packet; equal codecs share an entry.
+/// keeps what is needed for each packet. There, too, is the codec that was negotiated first: most
+/// packets have it. Equal codecs share an entry of the table.
 #[derive(Clone, Debug)]
 pub struct PayloadMap {
     /// Bit n is payload type n.
     negotiated: u128,
+    first: Option<(PayloadType, Codec)>,
     table: Box<Table>,
 }
 
@@ -154,6 +156,7 @@ impl PayloadMap {
         };
         Self {
             negotiated: 0,
+            first: None,
             table: Box::new(Table {
                 slots: [0; 128],
                 codecs: [unused; limits::CODECS_MAX],
@@ -178,6 +181,10 @@ impl PayloadMap {
             }
         };
         table.slots[place(payload_type)] = index as u8;
+        match self.first {
+            Some((first, _)) if first != payload_type => {}
+            Some(_) | None => self.first = Some((payload_type, codec)),
+        }
         self.negotiated |= 1 << place(payload_type);
         Ok(())
     }
@@ -189,7 +196,16 @@ impl PayloadMap {
     }
 
     /// What a payload type stands for.
+    #[inline]
     pub fn codec(&self, payload_type: PayloadType) -> Option<&Codec> {
+        match &self.first {
+            Some((first, codec)) if *first == payload_type => Some(codec),
+            Some(_) => self.codec_of_table(payload_type),
+            None => None,
+        }
+    }
+
+    fn codec_of_table(&self, payload_type: PayloadType) -> Option<&Codec> {
         let table = &*self.table;
         let slot = table.slots[place(payload_type)];
         self.contains(payload_type)
@@ -333,6 +349,22 @@ mod tests {
         assert!(!map.contains(pt(0)));
         assert_eq!(map.codec(pt(0)), None);
         assert_eq!(map.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_payload_type_that_is_negotiated_anew_stands_for_what_it_was_given_last() {
+        let [first, second, third] =
+            [0, 8, 9].map(|number| Codec::from_static(pt(number)).unwrap());
+        let mut map = PayloadMap::new();
+        map.insert(pt(96), first).unwrap();
+        map.insert(pt(97), first).unwrap();
+        assert_eq!(map.codec(pt(98)), None);
+        map.insert(pt(96), second).unwrap();
+        map.insert(pt(97), third).unwrap();
+        assert_eq!(map.codec(pt(96)), Some(&second));
+        assert_eq!(map.codec(pt(97)), Some(&third));
+        let all: Vec<_> = map.iter().collect();
+        assert_eq!(all, [(pt(96), &second), (pt(97), &third)]);
     }
 
     #[test]

@@ -37,9 +37,11 @@ struct Entry {
 
 const NONE: u32 = u32::MAX;
 
-/// So many streams before its turn a stream's own memory is asked for; what that leads to, and what that
-/// leads to, a turn later each.
-const AHEAD: usize = 3;
+/// So many streams before its turn a stream's own memory is asked for.
+const AHEAD: usize = 10;
+
+/// So many turns later what that leads to, and what that leads to.
+const LATER: [usize; 2] = [5, 8];
 
 impl Groups {
     fn push(&mut self, hint: u16, batch: usize, offset: usize) {
@@ -134,14 +136,14 @@ impl Assembly {
         if let Some(stream) = hint(0).and_then(stream) {
             stream.prefetch(Step::Own);
         }
-        if let Some(hint) = hint(1) {
+        if let Some(hint) = hint(LATER[0]) {
             stream(hint).inspect(|it| it.prefetch(Step::Next));
             let [first, _] = groups.chains[usize::from(hint)];
             for Entry { batch, offset, .. } in groups.chain(first) {
                 batches[batch as usize].prefetch(offset as usize);
             }
         }
-        if let Some(stream) = hint(2).and_then(stream) {
+        if let Some(stream) = hint(LATER[1]).and_then(stream) {
             stream.prefetch(Step::Last);
         }
     }
