@@ -1,4 +1,4 @@
-//! Sockets, packet rings and clocks of the media engine: the one crate that may contain `unsafe`.
+//! Sockets, packet rings and clocks of the media engine: beside `prefetch` the one crate that may contain `unsafe`.
 //!
 //! What it offers is safe to call, small, and free of policy: it neither knows what RTP is nor what
 //! a stream is. A port, an address, octets and the kernel's time of arrival are all it speaks of.
