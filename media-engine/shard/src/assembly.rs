@@ -127,6 +127,11 @@ impl Assembly {
         first.map_or(self.position, |first| first.min(self.position))
     }
 
+    /// Pieces that are kept to be used again: not more than there are streams.
+    pub fn spare_pieces(&self) -> usize {
+        self.spare_pieces.len()
+    }
+
     /// Records of streams that no recording has.
     pub fn unknown(&self) -> u64 {
         self.unknown
@@ -453,6 +458,7 @@ impl Assembly {
             self.repeated = stream.repeated_since(self.repeated);
             self.index_by_stream.remove(&stream.id());
             self.free.push(slot);
+            self.spare_pieces.truncate(self.spare_pieces_max());
         }
     }
 

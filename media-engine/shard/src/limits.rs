@@ -18,9 +18,6 @@ pub const PIECES_IN_FLIGHT_MAX: usize = 8_192;
 /// Octets that a piece has room for before it grows: its own, and those of one usual packet more.
 pub const TRACK_PIECE_ROOM: usize = TRACK_PIECE_SIZE + 2 * 1024;
 
-/// Pieces kept for use again: a checkpoint flushes all streams, so as many as may be in flight.
-pub const PIECES_KEPT_MAX: usize = PIECES_IN_FLIGHT_MAX;
-
 /// Batches that are assembled in one turn, at most: enough for some packets of each stream, so that
 /// a stream's state is looked up once for all of them, and few enough not to keep the ring waiting
 /// for long against the two seconds that it holds. A batch is at most a block, a mebibyte, some 5,000 packets of G.711.

@@ -498,6 +498,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Shard<B> {
         self.journal.request_commit(now);
     }
 
+    /// Pieces of tracks that are kept to be used again: not more than there are streams.
+    pub fn spare_pieces(&self) -> usize {
+        self.assembly.spare_pieces()
+    }
+
     /// Records that had no stream when they were assembled. None, unless something is wrong.
     pub fn unknown_records(&self) -> u64 {
         self.assembly.unknown()

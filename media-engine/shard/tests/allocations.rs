@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use holdfast_shard::Datagram;
-use world::build::{media_source, recording, rtp, stream};
+use world::build::{ended, media_source, recording, rtp, stream};
 use world::{MS, World};
 
 #[test]
@@ -47,4 +47,29 @@ fn an_accepted_packet_allocates_nothing() {
     let taken = world.shard().next_lsn().since(before);
     assert_eq!(taken, packets.len() as u64);
     assert_eq!(allocated.count_total, 0, "{allocated:?}");
+}
+
+#[test]
+fn what_a_stalled_disk_took_in_pieces_is_let_go_and_all_of_it_with_the_last_stream() {
+    let mut world = World::new(131);
+    let streams = [stream(1, 1, 0), stream(2, 2, 1)];
+    let call = recording(1, 1, &streams);
+    world.connect(&[]);
+    world.desire(&call);
+    world.run(200 * MS);
+    // The disk does nothing for a while: the journal goes on, and pieces wait.
+    world.faults.disk_stalls = true;
+    world.talk(&streams, 0..4_000);
+    let waiting = world.process.as_ref().unwrap().orders.len();
+    assert!(waiting > 2 * streams.len(), "{waiting} orders wait");
+    world.faults.disk_stalls = false;
+    world.run(5_000 * MS);
+    let spare = world.shard().spare_pieces();
+    assert!((1..=streams.len()).contains(&spare), "{spare} spare pieces");
+    world.desire(&ended(&call, world.wall));
+    while !world.is_published(1) {
+        world.run(100 * MS);
+    }
+    world.run(500 * MS);
+    assert_eq!(world.shard().spare_pieces(), 0);
 }

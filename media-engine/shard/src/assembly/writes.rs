@@ -10,7 +10,6 @@ use holdfast_units::RecordingId;
 
 use super::{Assembly, Finished, Phase};
 use crate::disk::{DiskError, DiskOrder, DiskResult};
-use crate::limits::PIECES_KEPT_MAX;
 use crate::track_writer::Piece;
 
 /// What could not be written and waits to be ordered again.
@@ -51,6 +50,12 @@ impl Assembly {
             let (recording, number) = (stream.recording, stream.desired.number);
             self.order_piece(recording, number, index, piece);
         }
+    }
+
+    /// A checkpoint flushes every stream once. What a disk that stalled made more of is not kept, nor what
+    /// streams had that are gone.
+    pub(super) fn spare_pieces_max(&self) -> usize {
+        self.streams.len() - self.free.len()
     }
 
     fn order_piece(&mut self, recording: RecordingId, number: u16, slot: u32, piece: Piece) {
@@ -122,7 +127,7 @@ impl Assembly {
             Ok(()) => {
                 stream.track.handle_written();
                 let is_last = stream.is_ended && stream.track.is_clean();
-                if self.spare_pieces.len() < PIECES_KEPT_MAX {
+                if self.spare_pieces.len() < self.spare_pieces_max() {
                     piece.bytes.clear();
                     self.spare_pieces.push(piece.bytes);
                 }
