@@ -76,6 +76,8 @@ struct State {
     watchdog: Watchdog,
     is_critical: bool,
     health: Health,
+    /// Whether there were recordings when it was last looked.
+    is_recording: bool,
 }
 
 /// Runs until told to stop.
@@ -95,6 +97,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
         watchdog: Watchdog::new(Instant::now(), shards),
         is_critical: false,
         health: Health::default(),
+        is_recording: false,
         control,
     };
     state.look_after_health();
@@ -111,6 +114,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
             },
             recv(ticks) -> _ => {
                 state.look_after_health();
+                state.look_after_memory();
                 state.tell_figures();
                 state.watchdog.look(Instant::now());
             }
@@ -275,6 +279,15 @@ impl State {
                 self.statistics[shard] = *statistics;
                 self.watchdog.handle_word(Instant::now(), shard);
             }
+        }
+    }
+
+    /// When the last recording is published, what they took goes back to the kernel: not while packets come.
+    fn look_after_memory(&mut self) {
+        let is_recording = self.statistics.iter().any(|it| it.recordings > 0);
+        let was_recording = std::mem::replace(&mut self.is_recording, is_recording);
+        if was_recording && !is_recording {
+            holdfast_sys::memory::give_back();
         }
     }
 

@@ -10,6 +10,7 @@ mod ingest;
 pub mod inject;
 pub mod interfaces;
 mod mapped;
+pub mod memory;
 mod recv_batch;
 mod ring;
 pub mod seqpacket;
