@@ -16,33 +16,34 @@ pub fn prefetch<T: ?Sized>(what: &T) {
 /// Asks for all cache lines that this lies in.
 #[inline(always)]
 pub fn prefetch_whole<T>(what: &T) {
-    let begin = std::ptr::from_ref(what).cast::<i8>();
-    for offset in (0..size_of::<T>()).step_by(CACHE_LINE) {
-        ask(begin.wrapping_add(offset));
-    }
+    ask_all(std::ptr::from_ref(what).cast(), size_of::<T>());
 }
 
 /// Asks for the lines that the next octets will be appended in, as far as there is room for them.
 #[inline(always)]
 pub fn prefetch_end(bytes: &Vec<u8>, size: usize) {
-    let end = bytes.as_ptr().wrapping_add(bytes.len()).cast::<i8>();
-    for offset in (0..size.min(bytes.capacity() - bytes.len())).step_by(CACHE_LINE) {
-        ask(end.wrapping_add(offset));
-    }
+    let end = bytes.as_ptr().wrapping_add(bytes.len());
+    ask_all(end.cast(), size.min(bytes.capacity() - bytes.len()));
 }
 
 /// Asks for the octets of this range, as far as there are any.
 #[inline(always)]
 pub fn prefetch_octets(bytes: &[u8], from: usize, size: usize) {
-    for offset in (from..from + size).step_by(CACHE_LINE) {
-        if let Some(octet) = bytes.get(offset) {
-            prefetch(octet);
-        }
-    }
+    let (_, from) = bytes.split_at(from.min(bytes.len()));
+    ask_all(from.as_ptr().cast(), size.min(from.len()));
 }
 
 /// Octets of a cache line.
 const CACHE_LINE: usize = 64;
+
+/// Asks for each line that so many octets from here on lie in.
+#[inline(always)]
+fn ask_all(begin: *const i8, size: usize) {
+    let into_line = begin.addr() % CACHE_LINE;
+    for offset in (0..into_line + size).step_by(CACHE_LINE) {
+        ask(begin.wrapping_sub(into_line).wrapping_add(offset));
+    }
+}
 
 #[inline(always)]
 fn ask(address: *const i8) {
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_as_it_was() {
+    fn nothing_is_harmed_by_asking_for_what_is_not_there() {
         let bytes = vec![7; 200];
         prefetch(&bytes);
         prefetch_octets(&bytes, 100, 400);

@@ -37,6 +37,10 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// a restart takes.
 const ALONE_LONG: Duration = Duration::from_secs(5);
 
+/// Looks, one each [`HEALTH_INTERVAL`], without a recording until its memory is given back: a shard lets go of
+/// a recording's only when its journal has the end of it.
+const REST_LOOKS: u32 = 3;
+
 /// What the control thread is given.
 pub struct Control {
     pub instance: u64,
@@ -76,8 +80,8 @@ struct State {
     watchdog: Watchdog,
     is_critical: bool,
     health: Health,
-    /// Whether there were recordings when it was last looked.
-    is_recording: bool,
+    /// How often it was looked since there was a recording; not again once memory was given back.
+    looks_at_rest: u32,
 }
 
 /// Runs until told to stop.
@@ -97,7 +101,7 @@ pub fn run(control: Control, listener: Listener) -> io::Result<()> {
         watchdog: Watchdog::new(Instant::now(), shards),
         is_critical: false,
         health: Health::default(),
-        is_recording: false,
+        looks_at_rest: REST_LOOKS,
         control,
     };
     state.look_after_health();
@@ -282,12 +286,16 @@ impl State {
         }
     }
 
-    /// When the last recording is published, what they took goes back to the kernel: not while packets come.
+    /// When the last recording is published, what they took goes back to the kernel. Shards allocate little
+    /// then, and hardly ever wait for it.
     fn look_after_memory(&mut self) {
-        let is_recording = self.statistics.iter().any(|it| it.recordings > 0);
-        let was_recording = std::mem::replace(&mut self.is_recording, is_recording);
-        if was_recording && !is_recording {
-            holdfast_sys::memory::give_back();
+        if self.statistics.iter().any(|it| it.recordings > 0) {
+            self.looks_at_rest = 0;
+        } else if self.looks_at_rest < REST_LOOKS {
+            self.looks_at_rest += 1;
+            if self.looks_at_rest == REST_LOOKS {
+                holdfast_sys::memory::give_back();
+            }
         }
     }
 

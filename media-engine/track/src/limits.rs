@@ -55,7 +55,7 @@ pub const OVERLAYS_MAX: usize = 4_096;
 pub const CHANNELS_MAX: u16 = 64;
 
 /// Octets of audio that a plan keeps for a recording, so that its tracks need not be read again: eight
-/// minutes each of two sides. Each thread that publishes may have so much.
+/// minutes each of two sides. Each thread that publishes may have so much, and room for as much more.
 pub const KEPT_SIZE_MAX: usize = 8 * 1024 * 1024;
 
 /// Frames rendered at once: 8 s at 8 kHz.

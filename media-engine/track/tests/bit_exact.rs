@@ -254,6 +254,31 @@ fn tc_139_a_recording_beyond_4_gib_takes_the_64_bit_form() {
 }
 
 #[test]
+fn a_track_is_read_once_where_its_audio_is_kept_and_twice_where_that_is_too_much() {
+    let mut track = Track::new();
+    track.talk(0..100);
+    let opened = std::cell::Cell::new(0);
+    for (kept_size_max, times) in [(100 * 160 + 100, 1), (100 * 160 - 1, 2), (0, 2)] {
+        opened.set(0);
+        let mut tracks = [holdfast_track::TrackInput {
+            open: Box::new(|| {
+                opened.set(opened.get() + 1);
+                Ok(Box::new(track.bytes.as_slice()) as Box<dyn std::io::Read>)
+            }),
+            ..input(Some(0), &[])
+        }];
+        let time = holdfast_track::RecordingTime {
+            started: STARTED,
+            ended: at(2_000),
+        };
+        let plan = holdfast_track::plan_within(time, 0, &mut tracks, kept_size_max).unwrap();
+        let mut wav = Vec::new();
+        plan.write(&mut tracks, &mut wav).unwrap();
+        assert_eq!(opened.get(), times, "{kept_size_max}");
+    }
+}
+
+#[test]
 fn more_channels_than_a_file_holds_are_refused() {
     let track = Track::new();
     let mut tracks = [input(Some(64), &track.bytes)];

@@ -10,6 +10,7 @@ use holdfast_units::RecordingId;
 
 use super::{Assembly, Finished, Phase};
 use crate::disk::{DiskError, DiskOrder, DiskResult};
+use crate::limits::PIECES_IN_FLIGHT_MAX;
 use crate::track_writer::Piece;
 
 /// What could not be written and waits to be ordered again.
@@ -55,7 +56,7 @@ impl Assembly {
     /// A checkpoint flushes every stream once. What a disk that stalled made more of is not kept, nor what
     /// streams had that are gone.
     pub(super) fn spare_pieces_max(&self) -> usize {
-        self.streams.len() - self.free.len()
+        PIECES_IN_FLIGHT_MAX.min(self.streams.len() - self.free.len())
     }
 
     fn order_piece(&mut self, recording: RecordingId, number: u16, slot: u32, piece: Piece) {
