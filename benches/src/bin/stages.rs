@@ -42,6 +42,5 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Instructions do not depend on what the caches hold: few streams, so that each is soon in the
-/// midst of its call.
+/// As many as the benches time at most. What the caches hold has no part in a count of instructions.
 const STREAMS: usize = 8_000;
